@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+struct CUstream_st;
+
+namespace tandem __attribute__((visibility("default"))) {
+
+class ThreadTeam;
+class Scratch;
+
+// Everything a kernel may use.
+struct Lane {
+  ThreadTeam* team = nullptr;
+  CUstream_st* gpu = nullptr;
+  Scratch* scratch = nullptr;
+};
+
+}  // namespace tandem

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "tandem/base/status.h"
+#include "tandem/exec/lane.h"
+
+namespace tandem __attribute__((visibility("default"))) {
+
+class Device;
+
+// A point in a stream's order. Not recorded yet counts as complete.
+class Event {
+ public:
+  Event();
+  bool complete() const;
+  // False when `timeout_ms` (>= 0) passed first; negative waits for ever.
+  bool synchronize(int64_t timeout_ms = -1) const;
+  // Monotonic nanoseconds at which the stream reached it; 0 while not complete.
+  int64_t reached_ns() const;
+  void reset();
+
+ private:
+  friend class Stream;
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+// In-order queue with a worker thread of its own. Work is only enqueued by the caller; kernels run on the worker.
+// The first error sticks: later work is dropped (its task is destroyed without running) and every synchronize()
+// returns that error until the stream is destroyed.
+class Stream {
+ public:
+  using Task = std::function<Status(Lane&)>;
+
+  static Expected<std::unique_ptr<Stream>> create(Device& device);
+  // Waits for queued work.
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  Status submit(Task task);
+  Status synchronize();
+  // Nothing when `timeout_ms` passed before the queue ran empty.
+  std::optional<Status> synchronize_for(int64_t timeout_ms);
+  bool idle() const;
+  void record(Event& event);
+  void wait(const Event& event);
+  // Drops what has not started; the running task ends by itself.
+  void drop_pending();
+  Device& device() const { return device_; }
+
+ private:
+  explicit Stream(Device& device);
+  struct State;
+  Device& device_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tandem

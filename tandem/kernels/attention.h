@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+#include "tandem/base/dtype.h"
+#include "tandem/exec/lane.h"
+
+// Causal attention over a paged KV cache, grouped queries. Row r sees positions 0 .. lengths[r]-1 of its sequence.
+//
+//   s[t] = fl32(dot(q, k_t) * scale); dot: 16 virtual lanes over the head dimension (lane i takes i, i+16, .., fma,
+//          rising, from +0), lanes by tree()
+//   chunks of 256 positions counted from position 0; in a chunk m = max s, p[t] = exp(s[t] - m) in f32,
+//   l = p added in rising t from +0, a[d] = fma(p[t], v_t[d], a[d]) in rising t from +0
+//   two chunks merge as M = max(ma, mb), ea = exp(ma - M), eb = exp(mb - M), l = fma(la, ea, fl32(lb * eb)),
+//   a = fma(aa, ea, fl32(ab * eb)); chunks by tree(); y = rd_T(a / l)
+namespace tandem {
+
+struct PagedAttentionArgs {
+  int64_t rows = 0, query_heads = 0, kv_heads = 0, head_dim = 0;  // heads of this rank; query_heads % kv_heads == 0
+  const void* query = nullptr;   // row r, head a at query + r * query_row_bytes + a * head_dim elements
+  int64_t query_row_bytes = 0;
+  void* y = nullptr;             // same layout
+  int64_t y_row_bytes = 0;
+  DType dtype = DType::none;     // query, cache and y: f32, f16, bf16
+  // Block b of a cache: [block_size][kv_heads][head_dim].
+  const void* key_cache = nullptr;
+  const void* value_cache = nullptr;
+  int64_t block_size = 0;
+  const int32_t* const* block_tables = nullptr;  // [rows] pointer to the block table of the row's sequence
+  const int64_t* lengths = nullptr;              // [rows]
+  float scale = 1;
+};
+
+struct AttentionKernels {
+  void (*paged)(const PagedAttentionArgs&, Lane&) = nullptr;
+};
+
+}  // namespace tandem

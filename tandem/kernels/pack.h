@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "tandem/kernels/gemm.h"
+
+namespace tandem __attribute__((visibility("default"))) {
+
+// Bytes of a (k, n) weight packed into panels of kPanel columns.
+size_t packed_bytes(DType dtype, int64_t k, int64_t n);
+// Copies `from` (any layout) into panels at `to`; returns the packed view. Padding columns are zero.
+Weight pack_weight(const Weight& from, int64_t k, int64_t n, void* to);
+
+}  // namespace tandem
