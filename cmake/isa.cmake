@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+# tandem_isa(name flags...): the kernel sources compiled once more for one instruction set, into namespace tandem::<name>.
+function(tandem_isa name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cpu/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "(_test|_bench|select)\\.cpp$")
+  add_library(tandem_isa_${name} OBJECT ${sources})
+  target_link_libraries(tandem_isa_${name} PRIVATE tandem_flags)
+  target_compile_definitions(tandem_isa_${name} PRIVATE TANDEM_ISA=${name} TANDEM_ISA_IS_${name}=1)
+  # -O2 in every preset: at -O0 the headers' inline functions would become weak symbols compiled for this set.
+  target_compile_options(tandem_isa_${name} PRIVATE -O2 -fno-exceptions -fno-rtti -fno-math-errno ${ARGN})
+  set_property(GLOBAL APPEND PROPERTY TANDEM_ISA_OBJECTS $<TARGET_OBJECTS:tandem_isa_${name}>)
+  set_property(GLOBAL APPEND PROPERTY TANDEM_ISA_NAMES ${name})
+endfunction()

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tandem/version.h"
+
+namespace tandem {
+const char* version() { return TANDEM_VERSION; }
+}  // namespace tandem

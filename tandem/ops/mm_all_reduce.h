@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "tandem/base/status.h"
+#include "tandem/base/tensor.h"
+#include "tandem/ops/plan.h"
+
+namespace tandem __attribute__((visibility("default"))) {
+
+// Weight-only: value = (w + offset) * scale. Tensor [1], channel [n] or [1,n], group [ceil(k/group), n] (any strides).
+struct WeightScale {
+  TensorView scale, offset;
+  int64_t group = 0;
+};
+
+// int8 x int8: value = int32 sum * channel[c] (* token[row]). channel: f32, f16, bf16, or i64/u64 holding f32 bits.
+struct Int8Scale {
+  TensorView channel, token;
+};
+
+using Quant = std::variant<std::monostate, WeightScale, Int8Scale>;
+
+// What follows a finished row: y = rd(sum + residual), norm = y * gamma / sqrt(mean(y*y) + epsilon).
+struct AddRmsNorm {
+  TensorView residual, gamma;
+  double epsilon = 1e-6;
+  TensorView norm;                   // may be absent: only the addition
+  bool residual_replicated = false;  // the caller states that all ranks hold the same residual: the owner does the tail
+};
+
+// The router's choice for a MoE down projection: row m is sum over j of weight[m][j] * (x1[m][j] @ experts[expert[m][j]]).
+struct ExpertList {
+  std::span<const TensorView> experts;  // each (k, n)
+  TensorView expert;                    // (M, top_k) i32, rising in a row, without repeats
+  TensorView weight;                    // (M, top_k) f32
+};
+
+// y = [tail] all_reduce_sum over ranks of (x1 @ dequant(x2) + bias + x3)
+//
+//   x1 (.., k) f32, f16, bf16 or i8; x2 (k, n), row-major, transposed or packed; bias [n]; x3, y like x1 with n columns.
+//   With `experts`, x1 is (M, top_k, k) and x2 is absent.
+//   k may be 0 on some ranks. Bias and x3 may be present on some ranks only; they are summed in rank order after the
+//   tree over ranks. Order of sums and rounding: docs/numerics.md.
+// Errors: null_argument, invalid_argument at plan(); peer_lost, timed_out, mismatch, out_of_memory at run.
+struct MmAllReduce {
+  TensorView x1, x2, bias, x3;
+  int64_t x2_panel = 0;  // kPanel when x2 holds pack_weight() panels
+  Quant quant;
+  std::optional<ExpertList> experts;
+  std::optional<AddRmsNorm> then;
+  TensorView y;            // with `then`: the sum after the residual; may be the residual's memory
+  std::string_view group;  // name of the communicator
+  std::string_view reduction = "sum";
+};
+
+Expected<Plan> plan(const MmAllReduce& op, Device& device);
+
+}  // namespace tandem
