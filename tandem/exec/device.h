@@ -18,7 +18,8 @@ class Device {
   static int count();
 
   int index() const { return index_; }
-  ThreadTeam& team();
+  // The team of the moment; a task keeps it for its duration.
+  std::shared_ptr<ThreadTeam> team();
   // Called when a communicator of `ranks_on_host` ranks joins this device, before its first work: narrows the team to
   // the cores a rank gets. Explicit threads > 0 override (the runner's --threads).
   void share_host_with(int ranks_on_host, int threads = 0);

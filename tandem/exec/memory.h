@@ -78,7 +78,7 @@ Status device_free(void* pointer);
 // Where a pointer (also into the middle of a block) lives, if it is device memory.
 Expected<ArenaRange> device_locate(const void* pointer);
 struct DeviceMemoryInfo {
-  size_t free_bytes, total_bytes, used_bytes;
+  size_t free_bytes, total_bytes;
 };
 DeviceMemoryInfo device_memory_info();
 

@@ -22,6 +22,8 @@ class ThreadTeam {
   ThreadTeam& operator=(const ThreadTeam&) = delete;
 
   int size() const { return threads_; }
+  // Confines the calling thread to the team's cores; does nothing for an unpinned team.
+  void pin_caller() const;
 
   // Splits [0, count) into at most size() contiguous parts of whole multiples of `grain` and runs body on each; returns
   // when all are done. If another stream of the device holds the workers, the caller runs everything itself.
@@ -38,6 +40,7 @@ class ThreadTeam {
  private:
   struct Shared;
   int threads_;
+  int first_core_;
   std::unique_ptr<Shared> shared_;
 };
 
