@@ -1,1 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
+# cmake --install build/release --prefix P: tool, library, public headers, package files, embedded model, cann/ prefix.
+# "lib" on every distribution: the prefix can be moved, and P/cann/lib64 finds ../../lib from where it lies.
+include(CMakePackageConfigHelpers)
+
+# What a program of ours may include; everything else may change at any time.
+set(TANDEM_PUBLIC_HEADERS
+  base/dtype.h base/half.h base/int4.h base/status.h base/tensor.h
+  exec/device.h exec/lane.h exec/memory.h exec/stream.h
+  kernels/gemm.h kernels/pack.h
+  comm/communicator.h
+  ops/plan.h ops/mm_all_reduce.h)
+
+# First, so that it sees the prefix as it was: uninstall keeps the folders that were there before.
+install(CODE "set(tandem_record \"${CMAKE_BINARY_DIR}/install_prefix.txt\")")
+install(SCRIPT ${CMAKE_SOURCE_DIR}/cmake/record_prefix.cmake)
+
+target_include_directories(tandem INTERFACE $<INSTALL_INTERFACE:include>)
+target_compile_features(tandem INTERFACE cxx_std_20)
+target_link_libraries(tandem INTERFACE tl::expected)
+install(TARGETS tandem EXPORT tandem LIBRARY DESTINATION lib)
+if(TARGET tandem_tool)
+  set_target_properties(tandem_tool PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
+  install(TARGETS tandem_tool RUNTIME DESTINATION bin)
+endif()
+
+foreach(header ${TANDEM_PUBLIC_HEADERS})
+  get_filename_component(folder ${header} DIRECTORY)
+  install(FILES ${CMAKE_SOURCE_DIR}/tandem/${header} DESTINATION include/tandem/${folder})
+endforeach()
+install(FILES ${CMAKE_BINARY_DIR}/generated/tandem/version.h DESTINATION include/tandem)
+
+set(package ${CMAKE_BINARY_DIR}/generated/package)
+configure_package_config_file(${CMAKE_SOURCE_DIR}/packaging/tandemConfig.cmake.in ${package}/tandemConfig.cmake
+                              INSTALL_DESTINATION lib/cmake/tandem NO_SET_AND_CHECK_MACRO)
+set(compatibility SameMinorVersion)
+if(PROJECT_VERSION_MAJOR GREATER 0)
+  set(compatibility SameMajorVersion)
+endif()
+write_basic_package_version_file(${package}/tandemConfigVersion.cmake COMPATIBILITY ${compatibility})
+install(FILES ${package}/tandemConfig.cmake ${package}/tandemConfigVersion.cmake DESTINATION lib/cmake/tandem)
+install(EXPORT tandem NAMESPACE tandem:: FILE tandemTargets.cmake DESTINATION lib/cmake/tandem)
+configure_file(${CMAKE_SOURCE_DIR}/packaging/tandem.pc.in ${package}/tandem.pc @ONLY)
+install(FILES ${package}/tandem.pc DESTINATION lib/pkgconfig)
+
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/model/ DESTINATION share/tandem/model PATTERN training EXCLUDE)
+install(FILES README.md README.zh.md CHANGELOG.md LICENSE THIRD_PARTY.md SECURITY.md DESTINATION share/doc/tandem)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs DESTINATION share/doc/tandem)
+
+include(${CMAKE_SOURCE_DIR}/front/install.cmake OPTIONAL)
+
+add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -D build=${CMAKE_BINARY_DIR}
+                  -P ${CMAKE_SOURCE_DIR}/cmake/uninstall.cmake VERBATIM)
+
+include(${CMAKE_SOURCE_DIR}/packaging/package.cmake)
