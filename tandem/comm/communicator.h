@@ -73,6 +73,8 @@ class Communicator {
 
   // --- one operator. begin() announces `mine`, waits for all ranks, compares, and returns the OR of all `local` words.
   Expected<uint32_t> begin(const Fingerprint& mine);
+  // The `local` word `rank` announced for the current operator (valid between begin() and end()).
+  uint32_t announced(int rank) const;
   // Ends the operator of this rank (progress bookkeeping only; no wait).
   void end();
 
