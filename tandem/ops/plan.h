@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "tandem/base/status.h"
@@ -22,6 +23,8 @@ class Plan {
     virtual ~Body() = default;
     virtual size_t workspace_bytes() const = 0;
     virtual std::string_view name() const = 0;
+    // Shapes, dtypes, table and algorithm for the verbose line.
+    virtual std::string describe() const = 0;
     // The communicator whose turn the operator needs; nullptr for operators without one.
     virtual Communicator* communicator() const { return nullptr; }
     virtual Status execute(std::span<std::byte> workspace, Lane& lane) const = 0;

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tandem/ops/mm_all_reduce.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "tandem/base/check.h"
+#include "tandem/comm/tree.h"
+#include "tandem/ops/mm_all_reduce_body.h"
+
+namespace tandem {
+namespace {
+
+constexpr std::string_view kName = "mm_all_reduce";
+constexpr size_t kLeastWorkspace = 512;
+constexpr int64_t kMostColumns = 1 << 24;
+
+// Sizes of the problem as x1, x2 and y state them.
+struct Sizes {
+  int64_t rows = 0, k = 0, n = 0, top_k = 0;
+};
+
+const WeightScale* weight_scale(const MmAllReduce& op) { return std::get_if<WeightScale>(&op.quant); }
+const Int8Scale* int8_scale(const MmAllReduce& op) { return std::get_if<Int8Scale>(&op.quant); }
+
+// The weight whose shape and dtype speak for all: x2, or the first expert.
+const TensorView& leading_weight(const MmAllReduce& op) {
+  return op.experts && !op.experts->experts.empty() ? op.experts->experts.front() : op.x2;
+}
+
+void check_weight(Check& check, std::string_view name, const TensorView& weight, int64_t k, int64_t n, int64_t panel) {
+  check.rank(name, weight, 2, 2).dim(name, weight, 0, k, "the last dimension of x1").dim(name, weight, 1, n, "that of y");
+  if (check.failed() || panel != 0) return;
+  const bool row_major = weight.step(1) == 1 && weight.step(0) == weight.dim(1);
+  const bool transposed = weight.step(0) == 1 && weight.step(1) == weight.dim(0);
+  const bool thin = weight.dim(0) <= 1 || weight.dim(1) <= 1;
+  check.that(row_major || transposed || thin, "{} {} has strides [{},{}], a row-major or transposed matrix wanted", name,
+             weight.describe(), weight.step(0), weight.step(1));
+  if (weight.dtype != DType::i4) return;
+  const int64_t inner = transposed && !row_major ? weight.dim(0) : weight.dim(1);
+  check.that(inner % 2 == 0, "{} {} has {} elements on its contiguous axis, an even number wanted for i4", name,
+             weight.describe(), inner);
+}
+
+void check_weight_scale(Check& check, const WeightScale& quant, const MmAllReduce& op, const Sizes& sizes) {
+  const TensorView& scale = quant.scale;
+  check.present("scale", scale).dtype("scale", scale, {DType::f32, DType::f16, DType::bf16}).rank("scale", scale, 1, 2);
+  check.dtype("x2", leading_weight(op), {DType::i8, DType::i4});
+  check.dtype("x1", op.x1, {DType::f32, DType::f16, DType::bf16});
+  if (check.failed()) return;
+  const int64_t columns = scale.dim(-1);
+  const int64_t groups = scale.rank == 2 ? scale.dim(0) : 1;
+  if (quant.group > 0) {
+    const int64_t wanted = (sizes.k + quant.group - 1) / quant.group;
+    check.that(scale.rank == 2 && groups == wanted && columns == sizes.n, "scale is {}, [{},{}] wanted for group {}",
+               scale.describe(), wanted, sizes.n, quant.group);
+  } else {
+    check.that(quant.group == 0, "group is {}, 0 or a positive number wanted", quant.group);
+    check.that(groups == 1 && (columns == 1 || columns == sizes.n), "scale is {}, [1], [{}] or [1,{}] wanted",
+               scale.describe(), sizes.n, sizes.n);
+  }
+  check.same_shape("offset", quant.offset, "scale", scale).same_dtype("offset", quant.offset, "scale", scale.dtype);
+}
+
+void check_int8_scale(Check& check, const Int8Scale& quant, const MmAllReduce& op, const Sizes& sizes) {
+  check.present("channel scale", quant.channel).dtype("x1", op.x1, {DType::i8}).dtype("x2", leading_weight(op), {DType::i8});
+  check.dtype("channel scale", quant.channel, {DType::f32, DType::f16, DType::bf16, DType::i64, DType::u64});
+  check.contiguous("channel scale", quant.channel).contiguous("token scale", quant.token);
+  if (check.failed()) return;
+  const int64_t count = quant.channel.elements();
+  check.that(count == 1 || count == sizes.n, "channel scale is {}, [1] or [{}] wanted", quant.channel.describe(), sizes.n);
+  check.dtype("token scale", quant.token, {DType::f32});
+  check.that(!quant.token.present() || quant.token.elements() == sizes.rows, "token scale is {}, [{}] wanted",
+             quant.token.describe(), sizes.rows);
+  check.dtype("bias", op.bias, {DType::i32});
+  check.that(!op.experts, "experts with int8 activations are given, float activations wanted");
+}
+
+void check_float(Check& check, const MmAllReduce& op) {
+  check.dtype("x1", op.x1, {DType::f32, DType::f16, DType::bf16});
+  check.same_dtype("x2", leading_weight(op), "x1", op.x1.dtype);
+}
+
+void check_tail(Check& check, const AddRmsNorm& then, const MmAllReduce& op) {
+  check.present("residual", then.residual).same_dtype("residual", then.residual, "y", op.y.dtype);
+  check.contiguous("residual", then.residual).contiguous("gamma", then.gamma).contiguous("norm", then.norm);
+  check.same_shape("residual", then.residual, "y", op.y);
+  if (!then.norm.present()) return;
+  check.present("gamma", then.gamma).same_dtype("gamma", then.gamma, "y", op.y.dtype);
+  check.that(then.gamma.elements() == op.y.dim(-1), "gamma is {}, [{}] wanted", then.gamma.describe(), op.y.dim(-1));
+  check.same_shape("norm", then.norm, "y", op.y).same_dtype("norm", then.norm, "y", op.y.dtype);
+  const auto epsilon = static_cast<float>(then.epsilon);
+  check.that(epsilon > 0.0f && epsilon < 1.0f, "epsilon is {}, a value in (0, 1) wanted", then.epsilon);
+}
+
+void check_experts(Check& check, const MmAllReduce& op, const Sizes& sizes) {
+  const ExpertList& list = *op.experts;
+  check.that(!list.experts.empty(), "experts is empty, at least one weight wanted").that(!op.x2.present(),
+             "x2 is given together with experts, one of them wanted");
+  check.rank("x1", op.x1, 3, 3).dtype("expert", list.expert, {DType::i32}).dtype("weight", list.weight, {DType::f32});
+  check.present("expert", list.expert).present("weight", list.weight);
+  check.contiguous("expert", list.expert).contiguous("weight", list.weight).contiguous("x1", op.x1);
+  check.that(!op.bias.present() && std::holds_alternative<std::monostate>(op.quant),
+             "experts with bias or quantisation are given, float experts without bias wanted");
+  if (check.failed()) return;
+  check.that(list.expert.elements() == sizes.rows * sizes.top_k && list.weight.elements() == sizes.rows * sizes.top_k,
+             "expert is {} and weight {}, [{},{}] wanted", list.expert.describe(), list.weight.describe(), sizes.rows,
+             sizes.top_k);
+  for (const TensorView& weight : list.experts) {
+    check_weight(check, "expert weight", weight, sizes.k, sizes.n, op.x2_panel);
+    check.same_dtype("expert weight", weight, "x1", op.x1.dtype);
+  }
+}
+
+Sizes sizes_of(const MmAllReduce& op) {
+  Sizes sizes;
+  sizes.k = op.x1.dim(-1);
+  sizes.n = op.y.dim(-1);
+  sizes.rows = op.y.row_count();
+  sizes.top_k = op.experts ? op.x1.dim(1) : 0;
+  return sizes;
+}
+
+void check_addends(Check& check, const MmAllReduce& op, const Sizes& sizes) {
+  check.contiguous("bias", op.bias).contiguous("x3", op.x3);
+  check.that(!op.bias.present() || op.bias.elements() == sizes.n, "bias is {}, [{}] wanted", op.bias.describe(), sizes.n);
+  if (int8_scale(op) == nullptr) check.dtype("bias", op.bias, {DType::f32, DType::f16, DType::bf16});
+  check.dtype("x3", op.x3, {DType::f32, DType::f16, DType::bf16});
+  check.that(!op.x3.present() || op.x3.elements() == sizes.rows * sizes.n, "x3 is {}, the shape of y {} wanted",
+             op.x3.describe(), op.y.describe());
+  check.that(op.reduction == "sum", "reduction is \"{}\", \"sum\" wanted", op.reduction);
+}
+
+Status check_operands(const MmAllReduce& op) {
+  Check check(kName);
+  check.present("x1", op.x1).present("y", op.y);
+  if (!op.experts) check.present("x2", op.x2);
+  check.rank("x1", op.x1, 2, TensorView::kMaxRank).contiguous("x1", op.x1).contiguous("y", op.y);
+  check.dtype("y", op.y, {DType::f32, DType::f16, DType::bf16}).rank("y", op.y, 2, TensorView::kMaxRank);
+  if (check.failed()) return check.status();
+  const Sizes sizes = sizes_of(op);
+  check.range("n", sizes.n, 0, kMostColumns);
+  if (op.experts) {
+    check_experts(check, op, sizes);
+  } else {
+    check_weight(check, "x2", op.x2, sizes.k, sizes.n, op.x2_panel);
+    check.that(op.x1.row_count() == sizes.rows, "x1 {} has {} rows, {} wanted (those of y)", op.x1.describe(),
+               op.x1.row_count(), sizes.rows);
+  }
+  if (check.failed()) return check.status();
+  if (const auto* quant = weight_scale(op)) check_weight_scale(check, *quant, op, sizes);
+  if (const auto* quant = int8_scale(op)) check_int8_scale(check, *quant, op, sizes);
+  if (std::holds_alternative<std::monostate>(op.quant)) check_float(check, op);
+  check_addends(check, op, sizes);
+  if (op.then) check_tail(check, *op.then, op);
+  return check.status();
+}
+
+ScaleView scale_view(const TensorView& tensor, int64_t n) {
+  if (!tensor.present()) return {};
+  ScaleView view{tensor.data, tensor.dtype, 0, 0};
+  if (tensor.dim(-1) == n && n != 1) view.stride_n = tensor.step(-1);
+  if (tensor.rank == 2 && tensor.dim(0) > 1) view.stride_group = tensor.step(0);
+  return view;
+}
+
+Weight weight_view(const TensorView& tensor, int64_t panel) {
+  if (panel != 0) return {tensor.data, tensor.dtype, 0, 0, panel};
+  // A thin matrix may carry any stride on its axis of size 1; the kernels want one unit stride.
+  if (tensor.dim(1) <= 1 && tensor.step(0) != 1) return {tensor.data, tensor.dtype, tensor.step(0), 1, 0};
+  if (tensor.dim(0) <= 1 && tensor.step(1) != 1) return {tensor.data, tensor.dtype, 1, tensor.step(1), 0};
+  return {tensor.data, tensor.dtype, tensor.step(0), tensor.step(1), 0};
+}
+
+Tail tail_of(const MmAllReduce& op) {
+  if (!op.then) return Tail::none;
+  const bool norm = op.then->norm.present();
+  if (op.then->residual_replicated) return norm ? Tail::add_rms_norm_replicated : Tail::add_replicated;
+  return norm ? Tail::add_rms_norm : Tail::add;
+}
+
+void fill_product(MmAllReduceBody& body, const MmAllReduce& op) {
+  GemmArgs& product = body.product;
+  product.n = body.n;
+  product.k = body.k;
+  product.leaves = leaves_per_rank(body.comm->size());
+  product.x = op.x1.data;
+  product.x_dtype = op.x1.dtype;
+  product.x_row_bytes = static_cast<int64_t>(dtype_bytes(op.x1.dtype, body.k));
+  if (!op.experts) product.w = weight_view(op.x2, op.x2_panel);
+  if (const auto* quant = weight_scale(op)) {
+    product.scale = scale_view(quant->scale, body.n);
+    product.offset = scale_view(quant->offset, body.n);
+    product.group = quant->group;
+  }
+  if (!op.experts) return;
+  for (const TensorView& weight : op.experts->experts) body.experts.push_back(weight_view(weight, op.x2_panel));
+  body.expert = op.experts->expert;
+  body.expert_weight = op.experts->weight;
+}
+
+uint32_t local_bits(const MmAllReduce& op) {
+  uint32_t bits = op.x3.present() ? kLocalX3 : 0;
+  if (!op.bias.present()) return bits;
+  const auto* quant = int8_scale(op);
+  return bits | (quant != nullptr && quant->token.present() ? kLocalBiasRows : kLocalBiasVector);
+}
+
+// One rank alone needs no window: a chunk of rows that stays in the cache.
+RowChunks local_chunks(int64_t rows, int64_t n) {
+  constexpr int64_t kChunkBytes = 2 << 20;
+  RowChunks chunks{.rows = rows, .n = n};
+  chunks.chunk_rows = std::min(rows, std::max<int64_t>(1, kChunkBytes / (n * 4)));
+  chunks.one_shot = true;
+  return chunks;
+}
+
+Status fill_chunks(MmAllReduceBody& body) {
+  if (body.comm->size() == 1) {
+    body.chunks = local_chunks(body.rows, body.n);
+    return {};
+  }
+  const size_t outputs = body.tail == Tail::add_rms_norm_replicated ? 2 : 1;
+  const size_t bytes = body.replicated() ? outputs * dtype_bytes(body.output, body.n) : 0;
+  const size_t row_bytes = std::max(bytes, static_cast<size_t>(body.n) * sizeof(float));
+  auto chunks = choose_chunks(body.rows, body.n, row_bytes, body.comm->window_bytes());
+  if (!chunks) return fail(chunks.error().code, fmt::format("{}: {}", kName, chunks.error().message));
+  body.chunks = *chunks;
+  return {};
+}
+
+}  // namespace
+
+Fingerprint MmAllReduceBody::fingerprint() const {
+  Fingerprint print;
+  std::memcpy(print.operation, kName.data(), kName.size());
+  print.rows = rows;
+  print.n = n;
+  print.chunk_rows = chunks.chunk_rows;
+  print.epsilon_bits = std::bit_cast<uint32_t>(epsilon);
+  print.output = output;
+  print.tail = static_cast<uint8_t>(tail);
+  print.local = local;
+  return print;
+}
+
+std::string MmAllReduceBody::describe() const {
+  return fmt::format("rank={}/{} m={} n={} k={} top_k={} x={} w={} y={} tail={} table={} chunk_rows={} algorithm={}",
+                     comm->rank(), comm->size(), rows, n, k, top_k, dtype_name(product.x_dtype),
+                     dtype_name(experts.empty() ? product.w.dtype : experts.front().dtype), dtype_name(output),
+                     static_cast<int>(tail), table->name, chunks.chunk_rows, chunks.one_shot ? "one_shot" : "two_shot");
+}
+
+Expected<Plan> plan(const MmAllReduce& op, Device& device) {
+  if (auto status = check_operands(op); !status) return fail(status.error());
+  auto comm = Communicator::find(op.group, device.index());
+  if (!comm) return fail(comm.error().code, fmt::format("{}: group {}", kName, comm.error().message));
+  auto body = std::make_shared<MmAllReduceBody>();
+  body->comm = std::move(*comm);
+  body->table = &default_table();
+  const Sizes sizes = sizes_of(op);
+  body->rows = sizes.rows;
+  body->n = sizes.n;
+  body->k = sizes.k;
+  body->top_k = sizes.top_k;
+  body->output = op.y.dtype;
+  body->tail = tail_of(op);
+  body->local = local_bits(op);
+  body->bias = op.bias;
+  body->x3 = op.x3;
+  body->y = op.y;
+  if (op.then) {
+    body->epsilon = static_cast<float>(op.then->epsilon);
+    body->residual = op.then->residual;
+    body->gamma = op.then->gamma;
+    body->norm = op.then->norm;
+  }
+  if (const auto* quant = int8_scale(op)) {
+    body->channel = quant->channel;
+    body->token = quant->token;
+  }
+  if (sizes.rows == 0 || sizes.n == 0) return Plan(std::move(body));
+  fill_product(*body, op);
+  if (auto status = fill_chunks(*body); !status) return fail(status.error());
+  body->workspace = kLeastWorkspace;
+  return Plan(std::move(body));
+}
+
+}  // namespace tandem

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tandem/comm/communicator.h"
+#include "tandem/kernels/table.h"
+#include "tandem/ops/mm_all_reduce.h"
+#include "tandem/ops/row_exchange.h"
+
+// What plan() settled about one mm_all_reduce; execute() only obeys. Internal to ops.
+namespace tandem {
+
+// Bits of Fingerprint::local: what this rank adds after the tree.
+inline constexpr uint32_t kLocalBiasVector = 1;
+inline constexpr uint32_t kLocalBiasRows = 2;  // int32 bias times a per-token scale: one row of bias per row of output
+inline constexpr uint32_t kLocalX3 = 4;
+
+enum class Tail : uint8_t { none, add, add_rms_norm, add_replicated, add_rms_norm_replicated };
+
+struct MmAllReduceBody final : Plan::Body {
+  // Facts
+  std::shared_ptr<Communicator> comm;
+  const KernelTable* table = nullptr;
+  int64_t rows = 0, n = 0, k = 0, top_k = 0;  // top_k 0: dense
+  DType output = DType::none;
+  Tail tail = Tail::none;
+  float epsilon = 0;
+  RowChunks chunks;
+  uint32_t local = 0;
+  // Operands
+  GemmArgs product;             // x, w, scales; rows and outputs are filled in per chunk
+  std::vector<Weight> experts;
+  TensorView expert, expert_weight;
+  TensorView bias, x3, residual, gamma, y, norm;
+  TensorView channel, token;    // int8 x int8
+  size_t workspace = 0;
+
+  size_t workspace_bytes() const override { return workspace; }
+  std::string_view name() const override { return "mm_all_reduce"; }
+  std::string describe() const override;
+  Communicator* communicator() const override { return rows == 0 || n == 0 ? nullptr : comm.get(); }
+  Status execute(std::span<std::byte> workspace, Lane& lane) const override;
+
+  bool replicated() const { return tail == Tail::add_replicated || tail == Tail::add_rms_norm_replicated; }
+  Fingerprint fingerprint() const;
+};
+
+}  // namespace tandem

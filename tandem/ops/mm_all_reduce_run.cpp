@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "tandem/comm/fault.h"
+#include "tandem/exec/memory.h"
+#include "tandem/ops/expert_product.h"
+#include "tandem/ops/mm_all_reduce_body.h"
+
+namespace tandem {
+namespace {
+
+// int64 and uint64 scales carry f32 bits of which the vendor's unit reads sign, exponent and ten mantissa bits.
+float decode_dequant(uint64_t word) {
+  constexpr uint32_t kRead = 0xffffe000u;
+  return std::bit_cast<float>(static_cast<uint32_t>(word) & kRead);
+}
+
+std::byte* row_of(const TensorView& tensor, int64_t row, int64_t n) {
+  if (!tensor.present()) return nullptr;
+  return static_cast<std::byte*>(tensor.data) + static_cast<size_t>(row) * dtype_bytes(tensor.dtype, n);
+}
+
+// One execution on one rank.
+class Run {
+ public:
+  Run(const MmAllReduceBody& body, Lane& lane)
+      : body_(body), lane_(lane), mark_(*lane.scratch), exchange_(*body.comm, body.chunks),
+        ranks_(body.comm->size()), rank_(body.comm->rank()) {}
+
+  Status all();
+
+ private:
+  Status prepare();
+  Status prepare_dequant();
+  Status gather_bias();
+  void write_bias(float* target);
+  Status chunk(int64_t index);
+  Status product(int64_t first_row, int64_t count, void* const* targets);
+  Status partials(int64_t first_row, int64_t count, RowExchange::Range mine);
+  void sum(RowExchange::Range mine);
+  Status add_term(int64_t first_row, int64_t count, uint32_t kind, RowExchange::Range mine);
+  void write_term(int64_t first_row, int64_t count, uint32_t kind);
+  void tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm, size_t pitch);
+  void tail_into_outputs(int64_t first_row, int64_t count);
+  Status share_sums(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine);
+  Status share_outputs(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine);
+  template <class T>
+  T* array(int64_t count) {
+    return lane_.scratch->take_array<T>(count);
+  }
+
+  const MmAllReduceBody& body_;
+  Lane& lane_;
+  Scratch::Mark mark_;
+  RowExchange exchange_;
+  const int ranks_, rank_;
+  uint32_t announced_ = 0;           // OR of all ranks' local words
+  GemmArgs product_;
+  float* dequant_ = nullptr;         // [n] or [1] f32
+  float* bias_ = nullptr;            // [ranks][n] f32
+  float* sums_ = nullptr;            // [chunk_rows][n] finished sums of the rows this rank owns
+  const float** inputs_ = nullptr;   // [ranks * chunk_rows]
+  void** targets_ = nullptr;         // [chunk_rows] where the product goes
+  float** sum_rows_ = nullptr;       // [chunk_rows] where sums go
+  const void** finished_ = nullptr;  // [chunk_rows] where the tail reads sums
+  const float** biases_ = nullptr;   // [ranks]; the present ones first, in rank order
+  int bias_count_ = 0;
+};
+
+Status Run::prepare() {
+  const int64_t h = body_.chunks.chunk_rows;
+  product_ = body_.product;
+  sums_ = array<float>(h * body_.n);
+  inputs_ = array<const float*>(h * ranks_);
+  targets_ = array<void*>(h);
+  sum_rows_ = array<float*>(h);
+  finished_ = array<const void*>(h);
+  biases_ = array<const float*>(ranks_);
+  bias_ = announced_ != 0 ? array<float>(ranks_ * body_.n) : nullptr;
+  const bool complete = sums_ != nullptr && inputs_ != nullptr && targets_ != nullptr && sum_rows_ != nullptr &&
+                        finished_ != nullptr && biases_ != nullptr && (announced_ == 0 || bias_ != nullptr);
+  if (!complete) return fail(ErrorCode::out_of_memory, fmt::format("mm_all_reduce: scratch of {} rows was refused", h));
+  return prepare_dequant();
+}
+
+Status Run::prepare_dequant() {
+  if (!body_.channel.present()) return {};
+  const int64_t count = body_.channel.elements();
+  dequant_ = array<float>(count);
+  if (dequant_ == nullptr) return fail(ErrorCode::out_of_memory, "mm_all_reduce: scratch of the scales was refused");
+  if (is_float(body_.channel.dtype)) {
+    body_.table->reduce.cast({count, body_.channel.data, body_.channel.dtype, dequant_, DType::f32}, lane_);
+  } else {
+    const auto* words = body_.channel.as<const uint64_t>();
+    std::transform(words, words + count, dequant_, decode_dequant);
+  }
+  product_.dequant = {dequant_, DType::f32, 0, count == 1 ? 0 : 1};
+  return {};
+}
+
+// fl32(bias), times the column's scale for int8 products.
+void Run::write_bias(float* target) {
+  body_.table->reduce.cast({body_.n, body_.bias.data, body_.bias.dtype, target, DType::f32}, lane_);
+  if (dequant_ == nullptr) return;
+  for (int64_t c = 0; c < body_.n; ++c) target[c] *= dequant_[c * product_.dequant.stride_n];
+}
+
+// Every rank learns the biases of all.
+Status Run::gather_bias() {
+  const auto has_bias = [&](int rank) { return (body_.comm->announced(rank) & kLocalBiasVector) != 0; };
+  if (ranks_ == 1) {
+    write_bias(bias_);
+    biases_[bias_count_++] = bias_;
+    return {};
+  }
+  if (auto status = exchange_.open(); !status) return status;
+  if (has_bias(rank_)) write_bias(exchange_.slot_row(rank_, 0));
+  if (auto status = exchange_.publish_slot(); !status) return status;
+  for (int rank = 0; rank < ranks_; ++rank) {
+    if (!has_bias(rank)) continue;
+    float* copy = bias_ + rank * body_.n;
+    std::memcpy(copy, exchange_.slot_row(rank, 0), static_cast<size_t>(body_.n) * sizeof(float));
+    biases_[bias_count_++] = copy;
+  }
+  exchange_.close();
+  return {};
+}
+
+// This rank's partial of rows [first_row, first_row + count), f32, to targets.
+Status Run::product(int64_t first_row, int64_t count, void* const* targets) {
+  if (body_.top_k > 0) {
+    const ExpertProduct experts{body_.table, product_, body_.top_k, body_.experts, body_.expert, body_.expert_weight};
+    return expert_product(experts, first_row, count, targets, lane_);
+  }
+  GemmArgs args = product_;
+  args.m = count;
+  args.x = static_cast<const char*>(args.x) + first_row * args.x_row_bytes;
+  if (body_.token.present()) args.token = body_.token.as<const float>() + first_row;
+  args.y_rows = targets;
+  args.y_dtype = DType::f32;
+  body_.table->gemm.run(args, lane_);
+  return {};
+}
+
+// Partials of the chunk are exchanged; the rows in `mine` are summed into sum_rows_.
+Status Run::partials(int64_t first_row, int64_t count, RowExchange::Range mine) {
+  const bool alone = ranks_ == 1;
+  if (!alone) {
+    if (auto status = exchange_.open(); !status) return status;
+  }
+  for (int64_t row = 0; row < count; ++row) {
+    targets_[row] = alone ? sums_ + row * body_.n : exchange_.slot_row(rank_, row);
+  }
+  if (auto status = product(first_row, count, targets_); !status) return status;
+  if (fault_injected("flip", rank_)) *static_cast<uint32_t*>(targets_[0]) ^= 1u;
+  if (!alone) {
+    if (auto status = exchange_.publish_slot(); !status) return status;
+  }
+  const int64_t owned = mine.last - mine.first;
+  for (int64_t row = 0; row < owned; ++row) sum_rows_[row] = sums_ + (mine.first + row) * body_.n;
+  for (int rank = 0; rank < ranks_; ++rank) {
+    for (int64_t row = 0; row < owned; ++row) {
+      inputs_[rank * owned + row] = alone ? sum_rows_[row] : exchange_.slot_row(rank, mine.first + row);
+    }
+  }
+  sum(mine);
+  return {};
+}
+
+void Run::sum(RowExchange::Range mine) {
+  if (ranks_ == 1 && bias_count_ == 0) return;
+  SumRowsArgs args;
+  args.rows = mine.last - mine.first;
+  args.n = body_.n;
+  args.ranks = ranks_;
+  args.inputs = inputs_;
+  args.biases = bias_count_;
+  args.bias = biases_;
+  args.y_rows = sum_rows_;
+  if (args.rows > 0) body_.table->reduce.sum_rows(args, lane_);
+}
+
+// This rank's rows of a further addend into its slot (or, alone, straight into bias_ row by row).
+void Run::write_term(int64_t first_row, int64_t count, uint32_t kind) {
+  for (int64_t row = 0; row < count; ++row) {
+    float* target = ranks_ == 1 ? static_cast<float*>(targets_[row]) : exchange_.slot_row(rank_, row);
+    if (kind == kLocalX3) {
+      const void* source = row_of(body_.x3, first_row + row, body_.n);
+      body_.table->reduce.cast({body_.n, source, body_.x3.dtype, target, DType::f32}, lane_);
+      continue;
+    }
+    write_bias(target);
+    if (!body_.token.present()) continue;
+    const float token = body_.token.as<const float>()[first_row + row];
+    for (int64_t c = 0; c < body_.n; ++c) target[c] *= token;
+  }
+}
+
+// Adds the ranks' rows of one kind, in rank order, to the summed rows.
+Status Run::add_term(int64_t first_row, int64_t count, uint32_t kind, RowExchange::Range mine) {
+  const uint32_t carriers = kind == kLocalBiasRows ? kLocalBiasRows | kLocalBiasVector : kind;
+  const auto carries = [&](int rank) { return (body_.comm->announced(rank) & carriers) != 0; };
+  const int64_t owned = mine.last - mine.first;
+  Scratch::Mark mark(*lane_.scratch);
+  if (ranks_ == 1) {
+    float* rows = array<float>(count * body_.n);
+    if (rows == nullptr) return fail(ErrorCode::out_of_memory, "mm_all_reduce: scratch of an addend was refused");
+    for (int64_t row = 0; row < count; ++row) targets_[row] = rows + row * body_.n;
+  } else if (auto status = exchange_.open(); !status) {
+    return status;
+  }
+  if (carries(rank_)) write_term(first_row, count, kind);
+  if (ranks_ > 1) {
+    if (auto status = exchange_.publish_slot(); !status) return status;
+  }
+  for (int rank = 0; rank < ranks_; ++rank) {
+    if (!carries(rank) || owned == 0) continue;
+    for (int64_t row = 0; row < owned; ++row) {
+      finished_[row] = ranks_ == 1 ? targets_[row] : exchange_.slot_row(rank, mine.first + row);
+    }
+    body_.table->reduce.add_rows({owned, body_.n, sum_rows_, finished_, DType::f32}, lane_);
+  }
+  return {};
+}
+
+// y and norm of `count` rows whose sums are behind finished_; rows of the outputs are `pitch` bytes apart.
+void Run::tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm, size_t pitch) {
+  if (count == 0) return;
+  AddRmsNormArgs args;
+  args.rows = count;
+  args.n = body_.n;
+  args.x_rows = finished_;
+  args.x_dtype = DType::f32;
+  args.residual = row_of(body_.residual, first_row, body_.n);
+  args.residual_row_bytes = static_cast<int64_t>(dtype_bytes(body_.output, body_.n));
+  args.gamma = body_.norm.present() ? body_.gamma.data : nullptr;
+  args.dtype = body_.output;
+  args.epsilon = body_.epsilon;
+  args.y = y;
+  args.y_row_bytes = static_cast<int64_t>(pitch);
+  args.norm = norm;
+  args.norm_row_bytes = static_cast<int64_t>(pitch);
+  body_.table->norm.add_rms_norm(args, lane_);
+}
+
+void Run::tail_into_outputs(int64_t first_row, int64_t count) {
+  tail(first_row, count, row_of(body_.y, first_row, body_.n), row_of(body_.norm, first_row, body_.n),
+       dtype_bytes(body_.output, body_.n));
+}
+
+// The owner publishes summed rows in f32; every rank adds its own residual and normalises.
+Status Run::share_sums(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine) {
+  const size_t bytes = static_cast<size_t>(body_.n) * sizeof(float);
+  for (int64_t row = mine.first; row < mine.last; ++row) {
+    std::memcpy(exchange_.result_row(rank_, index, row), sums_ + row * body_.n, bytes);
+  }
+  if (auto status = exchange_.publish_results(); !status) return status;
+  for (int64_t row = 0; row < count; ++row) {
+    finished_[row] = exchange_.result_row(exchange_.owner(row, count), index, row);
+  }
+  tail_into_outputs(first_row, count);
+  return {};
+}
+
+// All ranks hold the same residual: the owner does the tail once and publishes y and norm.
+Status Run::share_outputs(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine) {
+  const size_t bytes = dtype_bytes(body_.output, body_.n);
+  const size_t pitch = body_.chunks.result_row_bytes;
+  for (int64_t row = mine.first; row < mine.last; ++row) finished_[row - mine.first] = sums_ + row * body_.n;
+  std::byte* y = exchange_.result_row(rank_, index, mine.first);
+  tail(first_row + mine.first, mine.last - mine.first, y, body_.norm.present() ? y + bytes : nullptr, pitch);
+  if (auto status = exchange_.publish_results(); !status) return status;
+  for (int64_t row = 0; row < count; ++row) {
+    const std::byte* source = exchange_.result_row(exchange_.owner(row, count), index, row);
+    std::memcpy(row_of(body_.y, first_row + row, body_.n), source, bytes);
+    if (body_.norm.present()) std::memcpy(row_of(body_.norm, first_row + row, body_.n), source + bytes, bytes);
+  }
+  return {};
+}
+
+Status Run::chunk(int64_t index) {
+  const int64_t first_row = index * body_.chunks.chunk_rows;
+  const int64_t count = std::min(body_.chunks.chunk_rows, body_.rows - first_row);
+  const RowExchange::Range everything{0, count};
+  const RowExchange::Range mine = body_.chunks.one_shot ? everything : exchange_.owned(rank_, count);
+  if (auto status = partials(first_row, count, mine); !status) return status;
+  for (const uint32_t kind : {kLocalBiasRows, kLocalX3}) {
+    if ((announced_ & kind) == 0) continue;
+    if (ranks_ > 1) exchange_.close();
+    if (auto status = add_term(first_row, count, kind, mine); !status) return status;
+  }
+  Status shared;
+  if (body_.chunks.one_shot) {
+    for (int64_t row = 0; row < count; ++row) finished_[row] = sums_ + row * body_.n;
+    tail_into_outputs(first_row, count);
+  } else {
+    shared = body_.replicated() ? share_outputs(index, first_row, count, mine)
+                                : share_sums(index, first_row, count, mine);
+  }
+  if (ranks_ > 1) exchange_.close();
+  return shared;
+}
+
+Status Run::all() {
+  auto announced = body_.comm->begin(body_.fingerprint());
+  if (!announced) return fail(announced.error());
+  announced_ = *announced;
+  if (auto status = prepare(); !status) return status;
+  // Ranks that mix vector and per-token biases all send rows.
+  if ((announced_ & kLocalBiasRows) == 0 && (announced_ & kLocalBiasVector) != 0) {
+    if (auto status = gather_bias(); !status) return status;
+  }
+  for (int64_t index = 0; index < body_.chunks.count(); ++index) {
+    if (auto status = chunk(index); !status) return status;
+  }
+  exchange_.finish();
+  body_.comm->end();
+  return {};
+}
+
+}  // namespace
+
+Status MmAllReduceBody::execute(std::span<std::byte>, Lane& lane) const {
+  if (rows == 0 || n == 0) return {};
+  return Run(*this, lane).all();
+}
+
+}  // namespace tandem

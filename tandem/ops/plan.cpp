@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tandem/ops/plan.h"
+
+#include <fmt/format.h>
+
+#include "tandem/base/env.h"
+#include "tandem/comm/communicator.h"
+#include "tandem/exec/wait.h"
+
+namespace tandem {
+namespace {
+
+// A place in the communicator's order, given back when the work ends or is dropped without running.
+class Turn {
+ public:
+  explicit Turn(Communicator* communicator)
+      : communicator_(communicator), ticket_(communicator != nullptr ? communicator->take_ticket() : 0) {}
+  ~Turn() {
+    if (communicator_ != nullptr) communicator_->end_turn(ticket_);
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  Status await() const { return communicator_ != nullptr ? communicator_->await_turn(ticket_) : Status{}; }
+
+ private:
+  Communicator* communicator_;
+  uint64_t ticket_;
+};
+
+bool verbose() {
+  static const bool enabled = env_integer("TANDEM_VERBOSE", 0, 1).value_or(0) == 1;
+  return enabled;
+}
+
+void report(const Plan::Body& body, int64_t start_ns, const Status& status) {
+  const double microseconds = static_cast<double>(monotonic_ns() - start_ns) * 1e-3;
+  fmt::print(stderr, "tandem,{},{},{:.1f} us,{}\n", body.name(), body.describe(), microseconds,
+             status ? "ok" : status.error().message);
+}
+
+Status execute_in_turn(const Plan::Body& body, const Turn& turn, std::span<std::byte> workspace, Lane& lane) {
+  if (auto ready = turn.await(); !ready) return ready;
+  const int64_t start = verbose() ? monotonic_ns() : 0;
+  Status status = body.execute(workspace, lane);
+  if (!status && body.communicator() != nullptr) body.communicator()->abort(status.error());
+  if (verbose()) report(body, start, status);
+  return status;
+}
+
+Status check_workspace(const Plan::Body& body, std::span<std::byte> workspace) {
+  if (workspace.size() >= body.workspace_bytes()) return {};
+  return fail(ErrorCode::null_argument, fmt::format("{}: workspace has {} bytes, {} wanted", body.name(),
+                                                    workspace.size(), body.workspace_bytes()));
+}
+
+}  // namespace
+
+Status Plan::run(std::span<std::byte> workspace, Stream& stream) const {
+  if (auto enough = check_workspace(*body_, workspace); !enough) return enough;
+  auto turn = std::make_shared<Turn>(body_->communicator());
+  return stream.submit([body = body_, workspace, turn = std::move(turn)](Lane& lane) {
+    return execute_in_turn(*body, *turn, workspace, lane);
+  });
+}
+
+Status Plan::execute(std::span<std::byte> workspace, Lane& lane) const {
+  if (auto enough = check_workspace(*body_, workspace); !enough) return enough;
+  const Turn turn(body_->communicator());
+  return execute_in_turn(*body_, turn, workspace, lane);
+}
+
+}  // namespace tandem
