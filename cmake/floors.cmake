@@ -23,12 +23,12 @@ function(tandem_floor name)
   endif()
 endfunction()
 
-# All floors up to `name` as link items: object libraries do not carry their objects along.
+# All floors up to `name` as link items: an object library gives its objects only to direct dependents.
 function(tandem_objects_up_to name result)
   get_property(floors GLOBAL PROPERTY TANDEM_FLOORS)
   set(items)
   foreach(floor ${floors})
-    list(APPEND items ${floor} $<TARGET_OBJECTS:${floor}>)
+    list(APPEND items ${floor})
     if(floor STREQUAL "tandem_kernels")
       get_property(isa_objects GLOBAL PROPERTY TANDEM_ISA_OBJECTS)
       list(APPEND items ${isa_objects})
