@@ -2,15 +2,16 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <string>
 
 #include "tandem/exec/memory.h"
 
@@ -119,6 +120,8 @@ class ArenaRegistry {
                   fmt::format("device memory: {} of an arena of {} bytes failed: {} (free: {} bytes)", step, bytes,
                               std::strerror(code), device_memory_info().free_bytes));
     };
+    // A memfd has no size limit of its own: without this look the reservation would eat the machine before it fails.
+    if (bytes > device_memory_info().free_bytes) return refused("reservation", ENOMEM);
     const int descriptor = memfd_create("tandem-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (descriptor < 0) return refused("creation", errno);
     // Pages are promised now: a full memory group is an error here and not a SIGBUS later.
@@ -158,11 +161,42 @@ Expected<void*> device_allocate(size_t bytes) { return ArenaRegistry::instance()
 Status device_free(void* pointer) { return ArenaRegistry::instance().release(pointer); }
 Expected<ArenaRange> device_locate(const void* pointer) { return ArenaRegistry::instance().locate(pointer); }
 
+namespace {
+
+// A "Name:  123 kB" line of /proc/meminfo in bytes, 0 if it is missing.
+size_t meminfo(const std::string& name) {
+  std::ifstream in("/proc/meminfo");
+  std::string word;
+  size_t kilobytes = 0;
+  while (in >> word) {
+    if (word == name + ":" && in >> kilobytes) return kilobytes * 1024;
+  }
+  return 0;
+}
+
+size_t number_in(const std::string& file) {
+  std::ifstream in(file);
+  size_t value = 0;
+  return in >> value ? value : 0;
+}
+
+// What the memory cgroup still allows; SIZE_MAX without a limit.
+size_t cgroup_free() {
+  std::ifstream in("/proc/self/cgroup");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind("0::", 0) != 0) continue;
+    const std::string folder = "/sys/fs/cgroup" + line.substr(3);
+    const size_t limit = number_in(folder + "/memory.max");
+    const size_t used = number_in(folder + "/memory.current");
+    if (limit > 0) return limit > used ? limit - used : 0;
+  }
+  return SIZE_MAX;
+}
+
+}  // namespace
+
 DeviceMemoryInfo device_memory_info() {
-  struct sysinfo info {};
-  (void)sysinfo(&info);
-  const size_t unit = info.mem_unit;
-  return {(info.freeram + info.bufferram) * unit, info.totalram * unit};
+  return {std::min(meminfo("MemAvailable"), cgroup_free()), meminfo("MemTotal")};
 }
 
 }  // namespace tandem
