@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# check.sh SOURCE BUILD STEP: one step of the test of the installed tree; CMakeLists.txt puts them in order.
+# The prefix lies in BUILD/install_test; exit code 77 means skipped.
+set -euo pipefail
+source=$1 build=$2 step=$3
+work=$build/install_test
+P=$work/prefix
+unset DESTDIR TANDEM_MODEL LD_LIBRARY_PATH CMAKE_PREFIX_PATH PKG_CONFIG_PATH
+compiler=${CXX:-g++}
+
+fail() {
+  printf 'install test: %s\n' "$*" >&2
+  exit 1
+}
+skip() {
+  printf 'skipped: %s\n' "$*"
+  exit 77
+}
+
+# A user may have installed from this build folder: the record of it must outlive the test.
+step_install() {
+  rm -rf "$work"
+  mkdir -p "$work/record"
+  mv -f "$build"/install_manifest*.txt "$build/install_prefix.txt" "$work/record/" 2>/dev/null || true
+  cmake --install "$build" --prefix "$P" >"$work/install.log"
+  wc -l <"$build/install_manifest.txt"
+}
+
+step_layout() {
+  local wanted
+  for wanted in bin/tandem lib/libtandem.so include/tandem/version.h include/tandem/ops/mm_all_reduce.h \
+    lib/cmake/tandem/tandemConfig.cmake lib/cmake/tandem/tandemConfigVersion.cmake lib/pkgconfig/tandem.pc \
+    share/tandem/model/config.json share/tandem/model/tokenizer.json share/doc/tandem/README.md \
+    cann/include/acl/acl.h cann/include/hccl/hccl.h cann/set_env.sh cann/lib64/libascendcl.so \
+    cann/lib64/libnnopbase.so cann/lib64/libopapi.so cann/lib64/libhccl.so; do
+    [ -e "$P/$wanted" ] || fail "$wanted is missing"
+  done
+  [ ! -e "$P/share/tandem/model/training" ] || fail "the training folder was installed"
+  ls "$P"/share/tandem/model/*.safetensors >/dev/null || fail "the model has no weights"
+  [ -z "$(find "$P" -xtype l)" ] || fail "dangling links: $(find "$P" -xtype l)"
+  [ -z "$(find "$P" -type l -lname '/*')" ] || fail "links that do not move with the prefix: $(find "$P" -type l -lname '/*')"
+  if grep -rlF "$source" "$P" --include='*.cmake' --include='*.pc' --include='*.sh'; then
+    fail "a path of the build is written down in these"
+  fi
+}
+
+# Demangled names a program can link to, without the version node.
+exported() {
+  nm -DC --defined-only "$1" | sed -E 's/^[0-9a-f]* . //; s/@@?[A-Za-z_0-9.]+$//' | grep -vxE '[A-Z]+_[0-9.]+' | sort -u
+}
+
+# only_these LIBRARY ALLOWED FORBIDDEN REQUIRED...: every exported name is allowed, none forbidden, all required there.
+only_these() {
+  local library=$1 allowed=$2 forbidden=$3 list wanted
+  shift 3
+  list=$work/$(basename "$library").symbols
+  exported "$library" >"$list"
+  printf '%s exports %s names\n' "$(basename "$library")" "$(wc -l <"$list")"
+  if grep -vE "$allowed" "$list"; then fail "$library exports names outside its own"; fi
+  if grep -E "$forbidden" "$list"; then fail "$library exports internal names"; fi
+  for wanted in "$@"; do
+    grep -qE "$wanted" "$list" || fail "$library does not export $wanted"
+  done
+}
+
+step_symbols() {
+  only_these "$P/lib/libtandem.so" '^((typeinfo|vtable|typeinfo name) for )?tandem::' \
+    'tandem::(portable|avx2|avx512|neon|reference)::|\(anonymous namespace\)' \
+    '^tandem::version\(\)' '^tandem::plan\(tandem::MmAllReduce const&, tandem::Device&\)' '^tandem::Communicator::local\('
+  local cann
+  cann=$(find "$P" -name 'libtandem_cann.so' | head -n 1)
+  [ -n "$cann" ] || fail "libtandem_cann.so is missing"
+  only_these "$cann" '^(acl|Hccl|hccl|ascend|tandem_cann)\w*$' '^_Z' '^aclInit$' '^aclrtMalloc$' \
+    '^aclrtSynchronizeStream$' '^aclGetRecentErrMsg$' '^HcclCommInitAll$' '^HcclGetCommName$' \
+    '^aclnnWeightQuantMatmulAllReduceAddRmsNorm(GetWorkspaceSize)?$' \
+    '^aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm(GetWorkspaceSize)?$'
+}
+
+# Each installed header compiles alone against nothing but the prefix.
+step_headers() {
+  local header
+  while read -r header; do
+    printf '#include "%s"\n#include "%s"\n' "$header" "$header" >"$work/alone.cpp"
+    "$compiler" -std=c++20 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I "$P/include" "$work/alone.cpp" ||
+      fail "$header does not compile alone"
+  done < <(cd "$P/include" && find tandem -name '*.h')
+}
+
+step_find_package() {
+  cmake -S "$source/examples/cmake" -B "$work/find_package" -G Ninja -DCMAKE_PREFIX_PATH="$P" >"$work/find_package.log"
+  cmake --build "$work/find_package" >>"$work/find_package.log"
+  "$work/find_package/example"
+  mkdir -p "$work/newer"
+  sed "s/find_package(tandem /find_package(tandem 99.0 /" "$source/examples/cmake/CMakeLists.txt" >"$work/newer/CMakeLists.txt"
+  cp "$source/examples/cmake/main.cpp" "$work/newer/"
+  if cmake -S "$work/newer" -B "$work/newer/build" -G Ninja -DCMAKE_PREFIX_PATH="$P" >"$work/newer.log" 2>&1; then
+    fail "version 99.0 was asked for and this one accepted"
+  fi
+  grep -q 'requested version "99.0"' "$work/newer.log" || fail "refused for another reason: $(cat "$work/newer.log")"
+}
+
+step_pkg_config() {
+  export PKG_CONFIG_PATH=$P/lib/pkgconfig
+  # shellcheck disable=SC2046
+  "$compiler" -O1 "$source/examples/cmake/main.cpp" -o "$work/pc_example" $(pkg-config --cflags --libs tandem)
+  LD_LIBRARY_PATH=$P/lib "$work/pc_example"
+}
+
+step_aclnn() {
+  local program name count=0
+  # shellcheck disable=SC1091
+  . "$P/cann/set_env.sh"
+  for program in "$source"/examples/aclnn/*.cpp; do
+    name=$work/$(basename "$program" .cpp)
+    "$compiler" "$program" -o "$name" -I "$P/cann/include" -I "$P/cann/include/aclnn" -I "$P/cann/include/aclnnop" \
+      -L "$P/cann/lib64" -lopapi -lascendcl -lnnopbase -lhccl
+    timeout 100 "$name" || fail "$(basename "$program") failed"
+    count=$((count + 1))
+  done
+  [ "$count" -ge 2 ] || fail "$count programs in examples/aclnn, at least 2 wanted"
+}
+
+# The prefix works wherever it is moved, with its own model and without any environment variable.
+step_moved() {
+  local rc=0
+  rm -rf "$work/elsewhere"
+  mv "$P" "$work/elsewhere"
+  { "$work/elsewhere/bin/tandem" doctor &&
+    "$work/elsewhere/bin/tandem" generate --tp 2 --ranks processes --prompt "In the" --max-tokens 4; } || rc=$?
+  mv "$work/elsewhere" "$P"
+  return "$rc"
+}
+
+step_deb() {
+  local package wanted
+  command -v dpkg-deb >/dev/null || skip "dpkg-deb is not there"
+  rm -rf "$work/deb"
+  cpack --config "$build/CPackConfig.cmake" -G DEB -B "$work/deb" >"$work/deb.log" 2>&1 ||
+    fail "cpack: $(tail -n 5 "$work/deb.log")"
+  package=$(find "$work/deb" -maxdepth 1 -name '*.deb')
+  dpkg-deb -c "$package" >"$work/deb.list"
+  dpkg-deb -f "$package" Package Version Depends Installed-Size
+  for wanted in /opt/tandem/bin/tandem /opt/tandem/lib/libtandem.so /opt/tandem/cann/set_env.sh; do
+    grep -qF ".$wanted" "$work/deb.list" || fail "the package lacks $wanted"
+  done
+  dpkg-deb -f "$package" Depends | grep -q libhwloc || fail "the package does not say what it needs"
+}
+
+step_uninstall() {
+  touch "$P/bin/not-ours"
+  cmake -D build="$build" -P "$source/cmake/uninstall.cmake"
+  [ "$(find "$P" ! -type d)" = "$P/bin/not-ours" ] || fail "left, or took what is not ours: $(find "$P" | head -n 20)"
+  rm -rf "$P"
+  # Twice over nothing, then once back: it must leave nothing, the folder itself included.
+  cmake --install "$build" --prefix "$P" >/dev/null
+  cmake --install "$build" --prefix "$P" >/dev/null
+  cmake -D build="$build" -P "$source/cmake/uninstall.cmake"
+  [ ! -e "$P" ] || fail "left: $(find "$P" | head -n 20)"
+  mv -f "$work/record"/* "$build/" 2>/dev/null || true
+}
+
+"step_$step"
