@@ -13,6 +13,7 @@
 #include <mutex>
 #include <string>
 
+#include "tandem/exec/cgroup.h"
 #include "tandem/exec/memory.h"
 
 namespace tandem {
@@ -174,29 +175,10 @@ size_t meminfo(const std::string& name) {
   return 0;
 }
 
-size_t number_in(const std::string& file) {
-  std::ifstream in(file);
-  size_t value = 0;
-  return in >> value ? value : 0;
-}
-
-// What the memory cgroup still allows; SIZE_MAX without a limit.
-size_t cgroup_free() {
-  std::ifstream in("/proc/self/cgroup");
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind("0::", 0) != 0) continue;
-    const std::string folder = "/sys/fs/cgroup" + line.substr(3);
-    const size_t limit = number_in(folder + "/memory.max");
-    const size_t used = number_in(folder + "/memory.current");
-    if (limit > 0) return limit > used ? limit - used : 0;
-  }
-  return SIZE_MAX;
-}
-
 }  // namespace
 
 DeviceMemoryInfo device_memory_info() {
-  return {std::min(meminfo("MemAvailable"), cgroup_free()), meminfo("MemTotal")};
+  return {std::min(meminfo("MemAvailable"), cgroup_memory().free()), meminfo("MemTotal")};
 }
 
 }  // namespace tandem

@@ -5,9 +5,9 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <fstream>
-#include <string>
 #include <thread>
+
+#include "tandem/exec/cgroup.h"
 
 namespace tandem {
 namespace {
@@ -24,25 +24,6 @@ std::vector<int> affinity_cores() {
   const int count = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   for (int core = 0; cores.empty() && core < count; ++core) cores.push_back(core);
   return cores;
-}
-
-// Cores the cgroup's CPU quota is worth, rounded up; 0 where there is no quota.
-int quota_in(const std::string& file) {
-  std::ifstream in(file);
-  std::string quota;
-  double period = 0;
-  if (!(in >> quota >> period) || quota == "max" || period <= 0) return 0;
-  const double cores = std::strtod(quota.c_str(), nullptr) / period;
-  return cores > 0 && cores < 1e6 ? std::max(1, static_cast<int>(cores + 0.999)) : 0;
-}
-
-int cgroup_quota() {
-  std::ifstream in("/proc/self/cgroup");
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind("0::", 0) != 0) continue;
-    if (const int own = quota_in("/sys/fs/cgroup" + line.substr(3) + "/cpu.max"); own > 0) return own;
-  }
-  return quota_in("/sys/fs/cgroup/cpu.max");
 }
 
 size_t cache_bytes(hwloc_topology_t tree, hwloc_obj_type_t type, size_t fallback) {
@@ -69,7 +50,7 @@ Topology read_topology() {
   Topology result;
   result.cores = affinity_cores();
   result.usable_cores = static_cast<int>(result.cores.size());
-  if (const int quota = cgroup_quota(); quota > 0) result.usable_cores = std::min(result.usable_cores, quota);
+  if (const int quota = cgroup_cores(); quota > 0) result.usable_cores = std::min(result.usable_cores, quota);
   read_hardware(result);
   return result;
 }
