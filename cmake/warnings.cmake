@@ -4,6 +4,9 @@ add_library(tandem_flags INTERFACE)
 target_compile_options(tandem_flags INTERFACE
   -ffp-contract=off -fno-fast-math -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
   -Wnon-virtual-dtor -Woverloaded-virtual -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(tandem_flags INTERFACE -Wno-restrict)  # false alarm on "text" + std::string (GCC 105651)
+endif()
 if(TANDEM_WERROR)
   target_compile_options(tandem_flags INTERFACE -Werror)
 endif()
