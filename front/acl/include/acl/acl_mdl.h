@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TANDEM_ACL_MDL_H
+#define TANDEM_ACL_MDL_H
+#include "acl/acl_base.h"
+
+/* The vendor's interface to compiled models lies outside this library; the header exists for programs that include it. */
+
+#endif
