@@ -10,22 +10,34 @@
 namespace tandem {
 namespace {
 
-// A place in the communicator's order, given back when the work ends or is dropped without running.
+// A place in the communicator's order, given back when the work ends. Work that is dropped without having run (its
+// stream failed before) would leave the other ranks waiting, so it ends the communicator.
 class Turn {
  public:
-  explicit Turn(Communicator* communicator)
-      : communicator_(communicator), ticket_(communicator != nullptr ? communicator->take_ticket() : 0) {}
+  explicit Turn(const Plan::Body& body)
+      : communicator_(body.communicator()), name_(body.name()),
+        ticket_(communicator_ != nullptr ? communicator_->take_ticket() : 0) {}
   ~Turn() {
-    if (communicator_ != nullptr) communicator_->end_turn(ticket_);
+    if (communicator_ == nullptr) return;
+    if (!started_) {
+      communicator_->abort({ErrorCode::cancelled, fmt::format("{}: rank {} dropped the operator, its stream had failed",
+                                                              name_, communicator_->rank())});
+    }
+    communicator_->end_turn(ticket_);
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
-  Status await() const { return communicator_ != nullptr ? communicator_->await_turn(ticket_) : Status{}; }
+  Status start() {
+    started_ = true;
+    return communicator_ != nullptr ? communicator_->await_turn(ticket_) : Status{};
+  }
 
  private:
   Communicator* communicator_;
+  std::string_view name_;
   uint64_t ticket_;
+  bool started_ = false;
 };
 
 bool verbose() {
@@ -39,8 +51,8 @@ void report(const Plan::Body& body, int64_t start_ns, const Status& status) {
              status ? "ok" : status.error().message);
 }
 
-Status execute_in_turn(const Plan::Body& body, const Turn& turn, std::span<std::byte> workspace, Lane& lane) {
-  if (auto ready = turn.await(); !ready) return ready;
+Status execute_in_turn(const Plan::Body& body, Turn& turn, std::span<std::byte> workspace, Lane& lane) {
+  if (auto ready = turn.start(); !ready) return ready;
   const int64_t start = verbose() ? monotonic_ns() : 0;
   Status status = body.execute(workspace, lane);
   if (!status && body.communicator() != nullptr) body.communicator()->abort(status.error());
@@ -58,7 +70,7 @@ Status check_workspace(const Plan::Body& body, std::span<std::byte> workspace) {
 
 Status Plan::run(std::span<std::byte> workspace, Stream& stream) const {
   if (auto enough = check_workspace(*body_, workspace); !enough) return enough;
-  auto turn = std::make_shared<Turn>(body_->communicator());
+  auto turn = std::make_shared<Turn>(*body_);
   return stream.submit([body = body_, workspace, turn = std::move(turn)](Lane& lane) {
     return execute_in_turn(*body, *turn, workspace, lane);
   });
@@ -66,7 +78,7 @@ Status Plan::run(std::span<std::byte> workspace, Stream& stream) const {
 
 Status Plan::execute(std::span<std::byte> workspace, Lane& lane) const {
   if (auto enough = check_workspace(*body_, workspace); !enough) return enough;
-  const Turn turn(body_->communicator());
+  Turn turn(*body_);
   return execute_in_turn(*body_, turn, workspace, lane);
 }
 
