@@ -44,7 +44,7 @@ def clean_tree(root):
     write(root, "tandem/kernels/cpu/add.cpp", SPDX + "#include <hwy/highway.h>\nvoid add() {}\n")
     write(root, "front/acl/rt.cpp", SPDX)
     write(root, "tools/tandem.cpp", SPDX + "#include <CLI/CLI.hpp>\n")
-    write(root, "tests/cases/sum.json", '{"cases": [{}]}')
+    write(root, "tests/cases/sum.json", '{"operator": "sum", "cases": [{}]}')
     for page in PAGES:
         write(root, page, "See `tandem/base/env.h`.\n")
     write(root, "build/compile_commands.json", json.dumps([command(root, "tandem/base/env.cpp", "-ffp-contract=off")]))
@@ -84,7 +84,7 @@ PLANTED = [
     ("third_party", file_with("tandem/exec/device.cpp", SPDX + "#include <hwloc.h>\n"), "belongs to"),
     ("third_party", file_with("tandem/kernels/cpu/a.cpp", SPDX + "#include <fmt/format.h>\n"), "belongs to"),
     ("third_party", file_with("tandem/base/a.cpp", SPDX + "#include <boost/any.hpp>\n"), "does not list"),
-    ("cases", file_with("tests/cases/sum.json", '{"cases": []}'), "sum.h: no case"),
+    ("cases", file_with("tests/cases/sum.json", '{"operator": "sum", "cases": []}'), "sum.h: no case"),
     ("cases", lambda root: (root / "tandem/ops/sum.h").unlink(), "no operator found"),
     ("environment", file_with("tandem/exec/a.cpp", SPDX + 'auto p = std::getenv("HOME");\n'), "reads the environment"),
     ("environment", file_with("tandem/exec/a.cpp", SPDX + 'auto p = env_text("TANDEM_Y");\n'), "TANDEM_Y is not in"),
