@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tandem/comm/board.h"
+
+#include <algorithm>
+
+#include "tandem/comm/fingerprint.h"
+#include "tandem/exec/wait.h"
+
+namespace tandem {
+namespace {
+
+constexpr int64_t kClaimNs = 20'000'000;  // a claimant writes its reason within microseconds, unless it died meanwhile
+
+// Shared codes: other codes of a rank's own mistakes are no business of its peers.
+bool shared_code(uint32_t code) {
+  return code == static_cast<uint32_t>(ErrorCode::peer_lost) || code == static_cast<uint32_t>(ErrorCode::timed_out) ||
+         code == static_cast<uint32_t>(ErrorCode::mismatch);
+}
+
+}  // namespace
+
+uint64_t Goal::packed() const {
+  const auto kind = static_cast<uint64_t>(counter + 1);
+  return kind << 48 | static_cast<uint64_t>(peer) << 32 | value;
+}
+
+bool Board::reached(const Goal& goal) const {
+  const auto& counter = of(goal.peer).counters[goal.counter].value;
+  return static_cast<int32_t>(counter.load(std::memory_order_seq_cst) - goal.value) >= 0;
+}
+
+bool Board::left(int rank) const {
+  return of(rank).state.value.load(std::memory_order_acquire) == static_cast<uint32_t>(RankState::left);
+}
+
+bool Board::inside(int rank) const { return of(rank).progress.inside.load(std::memory_order_acquire) != 0; }
+
+uint32_t Board::steps(int rank) const { return of(rank).progress.steps.load(std::memory_order_relaxed); }
+
+// Sleep and wake-up cannot miss each other: here the counter is stored before `waiting` is loaded, the waiter stores
+// `waiting` before it loads the counter, and all four are sequentially consistent. So either this rank sees `waiting`
+// or the waiter sees the counter.
+void Board::publish(int counter, uint32_t value) const {
+  Segment& mine = own();
+  mine.progress.steps.fetch_add(1, std::memory_order_relaxed);
+  mine.counters[counter].value.store(value, std::memory_order_seq_cst);
+  for (int peer = 0; peer < size(); ++peer) {
+    if (peer != rank_ && of(peer).wait.waiting.load(std::memory_order_seq_cst) != 0) ring(peer);
+  }
+}
+
+void Board::mark_left() const {
+  own().state.value.store(static_cast<uint32_t>(RankState::left), std::memory_order_release);
+  ring_all();
+}
+
+void Board::ring(int rank) const {
+  of(rank).bell.value.fetch_add(1, std::memory_order_seq_cst);
+  futex_wake_all(of(rank).bell.value);
+}
+
+void Board::ring_all() const {
+  for (int rank = 0; rank < size(); ++rank) ring(rank);
+}
+
+std::optional<Goal> Board::blocked(int rank) const {
+  const uint64_t word = of(rank).wait.blocked.load(std::memory_order_acquire);
+  const auto kind = static_cast<int>(word >> 48);
+  const auto peer = static_cast<int>(word >> 32 & 0xffff);
+  if (kind < 1 || kind > kCounters || peer >= size()) return std::nullopt;
+  return Goal{peer, kind - 1, static_cast<uint32_t>(word)};
+}
+
+Goal Board::culprit_of(Goal goal) const {
+  for (int hop = 0; hop < size(); ++hop) {
+    const auto next = blocked(goal.peer);
+    // A rank whose own wait is already over and that does not move is itself the one that hangs.
+    if (!next || next->peer == rank_ || next->peer == goal.peer || reached(*next)) break;
+    goal = *next;
+  }
+  return goal;
+}
+
+int Board::claimant() const {
+  const uint32_t word = of(0).claim.value.load(std::memory_order_acquire);
+  return word >= 1 && word <= static_cast<uint32_t>(size()) ? static_cast<int>(word) - 1 : -1;
+}
+
+Failure Board::settle(Failure failure) const {
+  uint32_t nobody = 0;
+  of(0).claim.value.compare_exchange_strong(nobody, static_cast<uint32_t>(rank_) + 1, std::memory_order_acq_rel);
+  const int first = claimant();
+  if (first >= 0 && first != rank_) {
+    const Deadline patience{monotonic_ns() + kClaimNs};
+    auto theirs = read_failure(first);
+    for (; !theirs && !patience.passed(); theirs = read_failure(first)) thread_yield();
+    if (theirs) failure = *theirs;
+  }
+  write_failure(failure);
+  ring_all();
+  return failure;
+}
+
+void Board::write_failure(const Failure& failure) const {
+  FailureArea& area = own().failure;
+  const auto code = static_cast<uint32_t>(failure.code);
+  const size_t length = std::min(failure.reason.size(), kFailureTextBytes);
+  area.code.store(shared_code(code) ? code : static_cast<uint32_t>(ErrorCode::peer_lost), std::memory_order_relaxed);
+  area.culprit.store(static_cast<uint32_t>(failure.culprit), std::memory_order_relaxed);
+  for (size_t i = 0; i < length; ++i) {
+    area.text[i].store(static_cast<uint8_t>(failure.reason[i]), std::memory_order_relaxed);
+  }
+  area.length.store(static_cast<uint32_t>(length), std::memory_order_relaxed);
+  area.published.store(1, std::memory_order_release);
+}
+
+std::optional<Failure> Board::read_failure(int rank) const {
+  const FailureArea& area = of(rank).failure;
+  if (area.published.load(std::memory_order_acquire) == 0) return std::nullopt;
+  const uint32_t code = area.code.load(std::memory_order_relaxed);
+  const uint32_t culprit = area.culprit.load(std::memory_order_relaxed);
+  const size_t length = std::min<size_t>(area.length.load(std::memory_order_relaxed), kFailureTextBytes);
+  Failure failure;
+  if (shared_code(code)) failure.code = static_cast<ErrorCode>(code);
+  failure.culprit = culprit < static_cast<uint32_t>(size()) ? static_cast<int>(culprit) : rank;
+  std::string text(length, '\0');
+  for (size_t i = 0; i < length; ++i) text[i] = static_cast<char>(area.text[i].load(std::memory_order_relaxed));
+  failure.reason = printable(text, kFailureTextBytes);
+  return failure;
+}
+
+std::optional<Failure> Board::published() const {
+  for (int rank = 0; rank < size(); ++rank) {
+    if (rank == rank_) continue;
+    if (auto failure = read_failure(rank)) {
+      const int first = claimant();
+      const auto root = first >= 0 && first != rank_ ? read_failure(first) : std::nullopt;
+      return root ? root : failure;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace tandem

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tandem/base/status.h"
+#include "tandem/comm/segment.h"
+
+namespace tandem {
+
+// What one rank waits for: counter `counter` of rank `peer` at `value` or beyond.
+struct Goal {
+  int peer = 0;
+  int counter = 0;
+  uint32_t value = 0;
+  uint64_t packed() const;
+};
+
+// The root cause of a dead communicator: the same on all ranks.
+struct Failure {
+  ErrorCode code = ErrorCode::peer_lost;
+  int culprit = 0;
+  std::string reason;  // names `rank N`
+};
+
+// All segments of a communicator as one rank sees them. Reads are checked: a peer's word never becomes an index.
+class Board {
+ public:
+  Board(int rank, std::vector<Segment*> segments) : rank_(rank), segments_(std::move(segments)) {}
+
+  int rank() const { return rank_; }
+  int size() const { return static_cast<int>(segments_.size()); }
+  Segment& own() const { return *segments_[static_cast<size_t>(rank_)]; }
+  Segment& of(int rank) const { return *segments_[static_cast<size_t>(rank)]; }
+
+  bool reached(const Goal& goal) const;
+  bool left(int rank) const;
+  bool inside(int rank) const;
+  uint32_t steps(int rank) const;
+
+  // Stores an own counter (it may only grow) and wakes the peers that sleep.
+  void publish(int counter, uint32_t value) const;
+  void mark_left() const;
+  void ring(int rank) const;
+  void ring_all() const;
+
+  // Who keeps `goal` from being reached: follows what its peer waits for, and so on.
+  Goal culprit_of(Goal goal) const;
+
+  // Makes `failure` known; returns the root cause, which may be a peer's that came first.
+  Failure settle(Failure failure) const;
+  // The failure a peer published, if any.
+  std::optional<Failure> published() const;
+
+ private:
+  std::optional<Goal> blocked(int rank) const;
+  std::optional<Failure> read_failure(int rank) const;
+  void write_failure(const Failure& failure) const;
+  // Rank whose failure counts, -1 while nobody claimed.
+  int claimant() const;
+
+  int rank_;
+  std::vector<Segment*> segments_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tandem/comm/communicator.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "tandem/comm/communicator_impl.h"
+#include "tandem/comm/fault.h"
+
+// The public face; how waits and failures work stands in communicator_impl.cpp.
+namespace tandem {
+
+Communicator::Communicator(int rank, int size, int device, std::string name)
+    : rank_(rank), size_(size), device_(device), name_(std::move(name)) {}
+
+Communicator::~Communicator() = default;
+
+std::string Communicator::describe() const {
+  return fmt::format("communicator {}: rank {} of {} on device {}, {}, window {} KiB a rank", name_, rank_, size_,
+                     device_,
+                     size_ == 1       ? "alone"
+                     : impl_->watcher ? "processes"
+                                      : "threads",
+                     window_bytes_ >> 10);
+}
+
+uint64_t Communicator::take_ticket() { return impl_->foreign() ? 0 : impl_->tickets.take(); }
+
+Status Communicator::await_turn(uint64_t ticket) {
+  if (Status s = impl_->usable(); !s) return s;
+  const auto outcome = impl_->tickets.await(ticket, impl_->limits.call_s, [this] { return !health(); });
+  if (outcome == TicketQueue::Outcome::late) {
+    impl_->die({ErrorCode::timed_out, rank_,
+                fmt::format("rank {}: the turn of operator {} did not come for {:.3g} s (HCCL_EXEC_TIMEOUT), {} before "
+                            "it has not ended; do streams of two communicators wait for each other?",
+                            rank_, ticket, impl_->limits.call_s, impl_->operation_name())});
+  }
+  return health();
+}
+
+void Communicator::end_turn(uint64_t ticket) {
+  if (!impl_->foreign()) impl_->tickets.end(ticket);
+}
+
+Expected<uint32_t> Communicator::begin(const Fingerprint& mine) {
+  if (Status s = health(); !s) return fail(s.error());
+  impl_->set_operation(mine);
+  ++impl_->sequence;
+  if (size_ == 1) return mine.local;
+  return impl_->compare_with_peers(mine);
+}
+
+void Communicator::end() {
+  if (size_ == 1 || impl_->foreign()) return;
+  fault_point("end", rank_);
+  ProgressLine& progress = impl_->board.own().progress;
+  progress.steps.fetch_add(1, std::memory_order_relaxed);
+  progress.inside.store(0, std::memory_order_release);
+}
+
+void Communicator::arrive(Signal signal, uint32_t value) {
+  if (size_ == 1 || impl_->foreign()) return;
+  constexpr std::string_view kSteps[kSignals] = {"ready", "done", "free"};
+  fault_point(kSteps[static_cast<int>(signal)], rank_);
+  impl_->board.publish(static_cast<int>(signal), value);
+}
+
+Status Communicator::await(Signal signal, int peer, uint32_t value, std::string_view step) {
+  if (size_ == 1) return {};
+  if (impl_->foreign()) return impl_->usable();
+  if (peer < 0 || peer >= size_) {
+    return fail(ErrorCode::internal, fmt::format("await: peer {}, 0 to {} wanted", peer, size_ - 1));
+  }
+  fault_point("await", rank_);
+  return impl_->wait_for({peer, static_cast<int>(signal), value}, step);
+}
+
+Status Communicator::await_all(Signal signal, uint32_t value, std::string_view step) {
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer == rank_) continue;
+    if (Status s = await(signal, peer, value, step); !s) return s;
+  }
+  return {};
+}
+
+void Communicator::abort(const Error& reason) {
+  if (impl_->foreign()) return;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    if (impl_->root) return;
+    impl_->own_error = reason;
+  }
+  impl_->die({reason.code, rank_, fmt::format("rank {} aborted: {}", rank_, reason.message)});
+}
+
+Status Communicator::health() const {
+  if (Status s = impl_->usable(); !s) return s;
+  if (auto failure = impl_->board.published()) impl_->die(*failure);
+  return impl_->usable();
+}
+
+}  // namespace tandem

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tandem/comm/communicator_impl.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "tandem/comm/fault.h"
+#include "tandem/comm/fingerprint.h"
+#include "tandem/exec/wait.h"
+
+namespace tandem {
+namespace {
+
+constexpr int64_t kBusyNs = 50'000;  // spinning and yielding before a rank says that it sleeps
+
+std::vector<Segment*> pointers(const std::vector<std::shared_ptr<SegmentMap>>& maps) {
+  std::vector<Segment*> result;
+  for (const auto& map : maps) result.push_back(map->segment());
+  return result;
+}
+
+// While it lives, peers know that this rank may sleep and what it waits for.
+class Asleep {
+ public:
+  Asleep(Segment& own, const Goal& goal) : own_(own) {
+    own_.wait.blocked.store(goal.packed(), std::memory_order_release);
+    own_.wait.waiting.fetch_add(1, std::memory_order_seq_cst);
+  }
+  ~Asleep() {
+    own_.wait.waiting.fetch_sub(1, std::memory_order_relaxed);
+    own_.wait.blocked.store(0, std::memory_order_release);
+  }
+  Asleep(const Asleep&) = delete;
+  Asleep& operator=(const Asleep&) = delete;
+
+ private:
+  Segment& own_;
+};
+
+}  // namespace
+
+Communicator::Impl::Impl(Communicator& its_owner, CommunicatorParts parts)
+    : owner(its_owner),
+      segments(std::move(parts.segments)),
+      pids(std::move(parts.pids)),
+      board(parts.rank, pointers(segments)),
+      device(parts.resource),
+      limits(wait_limits_from_env()),
+      creator(getpid()) {
+  enlist();
+}
+
+Communicator::Impl::~Impl() {
+  unlist();
+  if (!foreign()) board.mark_left();
+  watcher.reset();
+}
+
+std::shared_ptr<Communicator> Communicator::Impl::make(CommunicatorParts parts) {
+  const int size = static_cast<int>(parts.segments.size());
+  std::shared_ptr<Communicator> made(new Communicator(parts.rank, size, parts.device, parts.name));
+  made->window_bytes_ = parts.segments[0]->window_bytes();
+  for (const auto& map : parts.segments) {
+    made->windows_.push_back(map->window());
+    made->window_bytes_ = std::min(made->window_bytes_, map->window_bytes());
+  }
+  made->impl_ = std::make_unique<Impl>(*made, std::move(parts));
+  return made;
+}
+
+void Communicator::Impl::abandon() noexcept {
+  std::fill(owner.windows_.begin(), owner.windows_.end(), nullptr);
+  if (watcher) watcher->abandon();
+}
+
+Status Communicator::Impl::usable() const {
+  if (foreign()) {
+    return fail(
+        ErrorCode::unsupported,
+        fmt::format("communicator {} belongs to process {}; a forked child has to make its own", owner.name_, creator));
+  }
+  if (!failed.load(std::memory_order_acquire)) return {};
+  const std::lock_guard lock(mutex);
+  const bool mine = own_error && root->culprit == board.rank();
+  const Error error = mine ? *own_error : Error{root->code, root->reason};
+  return fail(error.code, fmt::format("communicator {} is dead: {}", owner.name_, error.message));
+}
+
+std::optional<Failure> Communicator::Impl::failure() const {
+  if (!failed.load(std::memory_order_acquire)) return std::nullopt;
+  const std::lock_guard lock(mutex);
+  return root;
+}
+
+Failure Communicator::Impl::die(const Failure& reason) {
+  const std::lock_guard lock(mutex);
+  if (root) return *root;
+  root = board.settle(reason);
+  failed.store(true, std::memory_order_release);
+  board.ring(board.rank());
+  return *root;
+}
+
+void Communicator::Impl::peer_ended(int rank) {
+  if (board.left(rank)) {
+    board.ring(board.rank());
+    return;
+  }
+  const int pid = pids[static_cast<size_t>(rank)];
+  die({ErrorCode::peer_lost, rank, fmt::format("rank {} (process {}) died", rank, pid)});
+}
+
+Error Communicator::Impl::in_context(const Failure& cause, std::string_view step) const {
+  // A mismatch is worded alike on all ranks, although each called something else.
+  if (cause.code == ErrorCode::mismatch) return {cause.code, cause.reason};
+  return {cause.code, fmt::format("{}: step {}: {}", operation_name(), step, cause.reason)};
+}
+
+void Communicator::Impl::set_operation(const Fingerprint& fingerprint) {
+  const std::lock_guard lock(mutex);
+  operation.assign(fingerprint.operation, strnlen(fingerprint.operation, sizeof fingerprint.operation));
+}
+
+std::string Communicator::Impl::operation_name() const {
+  const std::lock_guard lock(mutex);
+  return operation.empty() ? "no operator" : operation;
+}
+
+std::optional<Failure> Communicator::Impl::hopeless(const Goal& goal) {
+  if (auto known = failure()) return known;
+  if (auto theirs = board.published()) return die(*theirs);
+  // What a rank published before it left still counts: look at the goal once more after seeing that it left.
+  if (!board.left(goal.peer) || board.reached(goal)) return std::nullopt;
+  return die({ErrorCode::peer_lost, goal.peer, fmt::format("rank {} left the communicator", goal.peer)});
+}
+
+Status Communicator::Impl::wait_for(const Goal& goal, std::string_view step) {
+  if (board.reached(goal)) return {};
+  const auto policy = device->oversubscribed() ? WaitPolicy::oversubscribed : WaitPolicy::own_core;
+  const Deadline busy{monotonic_ns() + kBusyNs};
+  if (wait_until(board.own().bell.value, policy, busy, [&] { return board.reached(goal); })) return {};
+  return sleep_for(goal, step);
+}
+
+Status Communicator::Impl::sleep_for(const Goal& goal, std::string_view step) {
+  const std::string name = operation_name();
+  const auto& bell = board.own().bell.value;
+  const Asleep asleep(board.own(), goal);
+  StallClock clock(board, goal, limits, pids, name);
+  while (true) {
+    const uint32_t seen = bell.load(std::memory_order_seq_cst);
+    if (board.reached(goal)) return {};
+    if (const auto cause = hopeless(goal)) return fail(in_context(*cause, step));
+    if (const auto late = clock.check()) return fail(in_context(die(*late), step));
+    futex_sleep(bell, seen);
+  }
+}
+
+// Two slots suffice: a rank writes the slot of operator s + 2 only after begin(s + 1) returned to it, so after every
+// peer had published s + 1, and a peer publishes s + 1 only after its own begin(s) had read all slots of s.
+Expected<uint32_t> Communicator::Impl::compare_with_peers(const Fingerprint& mine) {
+  Segment& own = board.own();
+  const size_t slot = sequence % 2;
+  own.progress.inside.store(1, std::memory_order_release);
+  store_fingerprint(own.slots[slot], mine);
+  fault_point("begin", board.rank());
+  board.publish(kCalled, sequence);
+  std::vector<Fingerprint> calls(static_cast<size_t>(board.size()), mine);
+  uint32_t local = mine.local;
+  for (int peer = 0; peer < board.size(); ++peer) {
+    if (peer == board.rank()) continue;
+    if (Status s = wait_for({peer, kCalled, sequence}, "begin"); !s) return fail(s.error());
+    calls[static_cast<size_t>(peer)] = load_fingerprint(board.of(peer).slots[slot]);
+    local |= calls[static_cast<size_t>(peer)].local;
+  }
+  const Disagreement difference = compare_calls(calls);
+  if (difference.culprit < 0) return local;
+  return fail(in_context(die({ErrorCode::mismatch, difference.culprit, difference.text}), "begin"));
+}
+
+}  // namespace tandem
