@@ -12,100 +12,99 @@
 
 namespace tandem __attribute__((visibility("default"))) {
 
-  // How ranks meet. Processes of one host meet at a Unix socket: an abstract name is derived from `address`.
-  struct Rendezvous {
-    int rank = 0;
-    int size = 1;
-    std::string name;      // of the communicator; all ranks give the same
-    std::string address;   // any text all ranks share, unguessable when other users are on the host
-    int device = 0;        // logical device of this rank in its process
-    double timeout_s = 0;  // 0 = HCCL_CONNECT_TIMEOUT, 120 where that is unset
-  };
+// How ranks meet. Processes of one host meet at a Unix socket: an abstract name is derived from `address`.
+struct Rendezvous {
+  int rank = 0;
+  int size = 1;
+  std::string name;     // of the communicator; all ranks give the same
+  std::string address;  // any text all ranks share, unguessable when other users are on the host
+  int device = 0;       // logical device of this rank in its process
+  double timeout_s = 0;    // 0 = HCCL_CONNECT_TIMEOUT, 120 where that is unset
+};
 
-  // What every rank announces before data moves; compared field by field between ranks, any difference is an error on
-  // all of them. `local` is announced but not compared.
-  struct Fingerprint {
-    char operation[24] = {};
-    int64_t rows = 0;
-    int64_t n = 0;
-    int64_t chunk_rows = 0;
-    uint64_t epsilon_bits = 0;
-    DType output = DType::none;
-    uint8_t wire = 0;       // 0 = f32 partials
-    uint8_t reduction = 0;  // 0 = sum
-    uint8_t tail = 0;       // operator's own enumeration
-    uint8_t mode = 0;       // 0 = exact
-    uint8_t reserved[3] = {};
-    uint32_t local = 0;  // bits about this rank only (has bias, has x3)
-  };
+// What every rank announces before data moves; compared field by field between ranks, any difference is an error on
+// all of them. `local` is announced but not compared.
+struct Fingerprint {
+  char operation[24] = {};
+  int64_t rows = 0;
+  int64_t n = 0;
+  int64_t chunk_rows = 0;
+  uint64_t epsilon_bits = 0;
+  DType output = DType::none;
+  uint8_t wire = 0;       // 0 = f32 partials
+  uint8_t reduction = 0;  // 0 = sum
+  uint8_t tail = 0;       // operator's own enumeration
+  uint8_t mode = 0;       // 0 = exact
+  uint8_t reserved[3] = {};
+  uint32_t local = 0;     // bits about this rank only (has bias, has x3)
+};
 
-  // Counters a rank publishes in its window; they only grow and are compared by difference.
-  enum class Signal : uint8_t { ready, done, free };
-  inline constexpr int kSignals = 3;
+// Counters a rank publishes in its window; they only grow and are compared by difference.
+enum class Signal : uint8_t { ready, done, free };
+inline constexpr int kSignals = 3;
 
-  // A group of ranks and their symmetric window. One object per rank; not shared between streams without a turn.
-  class Communicator {
-   public:
-    // Ranks as threads: one object per rank, all with one name. devices[i] is the logical device of rank i; empty means
-    // 0..size-1. window_bytes 0 = TANDEM_WINDOW_MB capped by HCCL_BUFFSIZE.
-    static Expected<std::vector<std::shared_ptr<Communicator>>> local(int size, std::span<const int> devices = {},
-                                                                      std::string_view name = {},
-                                                                      size_t window_bytes = 0);
-    // Ranks as processes of one host. Blocks until all have joined or the timeout passes.
-    static Expected<std::shared_ptr<Communicator>> connect(const Rendezvous& rendezvous, size_t window_bytes = 0);
-    // The communicator of that name on that device, in this process.
-    static Expected<std::shared_ptr<Communicator>> find(std::string_view name, int device);
+// A group of ranks and their symmetric window. One object per rank; not shared between streams without a turn.
+class Communicator {
+ public:
+  // Ranks as threads: one object per rank, all with one name. devices[i] is the logical device of rank i; empty means
+  // 0..size-1. window_bytes 0 = TANDEM_WINDOW_MB capped by HCCL_BUFFSIZE.
+  static Expected<std::vector<std::shared_ptr<Communicator>>> local(int size, std::span<const int> devices = {},
+                                                                    std::string_view name = {},
+                                                                    size_t window_bytes = 0);
+  // Ranks as processes of one host. Blocks until all have joined or the timeout passes.
+  static Expected<std::shared_ptr<Communicator>> connect(const Rendezvous& rendezvous, size_t window_bytes = 0);
+  // The communicator of that name on that device, in this process.
+  static Expected<std::shared_ptr<Communicator>> find(std::string_view name, int device);
 
-    virtual ~Communicator();
-    Communicator(const Communicator&) = delete;
-    Communicator& operator=(const Communicator&) = delete;
+  virtual ~Communicator();
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
 
-    int rank() const { return rank_; }
-    int size() const { return size_; }
-    int device() const { return device_; }
-    const std::string& name() const { return name_; }
-    std::string describe() const;
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  int device() const { return device_; }
+  const std::string& name() const { return name_; }
+  std::string describe() const;
 
-    // --- order between streams: ticket in submission order; an operator starts when its ticket is up.
-    uint64_t take_ticket();
-    Status await_turn(uint64_t ticket);
-    void end_turn(uint64_t ticket);  // also for a ticket whose work was dropped
+  // --- order between streams: ticket in submission order; an operator starts when its ticket is up.
+  uint64_t take_ticket();
+  Status await_turn(uint64_t ticket);
+  void end_turn(uint64_t ticket);  // also for a ticket whose work was dropped
 
-    // --- one operator. begin() announces `mine`, waits for all ranks, compares, and returns the OR of all `local`
-    // words.
-    Expected<uint32_t> begin(const Fingerprint& mine);
-    // The `local` word `rank` announced for the current operator (valid between begin() and end()).
-    uint32_t announced(int rank) const;
-    // Ends the operator of this rank (progress bookkeeping only; no wait).
-    void end();
+  // --- one operator. begin() announces `mine`, waits for all ranks, compares, and returns the OR of all `local` words.
+  Expected<uint32_t> begin(const Fingerprint& mine);
+  // The `local` word `rank` announced for the current operator (valid between begin() and end()).
+  uint32_t announced(int rank) const;
+  // Ends the operator of this rank (progress bookkeeping only; no wait).
+  void end();
 
-    // --- symmetric window
-    size_t window_bytes() const { return window_bytes_; }
-    std::byte* window(int rank) const { return windows_[static_cast<size_t>(rank)]; }
-    // Number of steps this communicator has completed with `signal` before the current operator; signals carry
-    // base + 1 + step and never repeat. All ranks agree because they run the same operators.
-    uint32_t base() const { return base_; }
-    // Publishes that this rank reached `value` (release) and wakes waiters.
-    void arrive(Signal signal, uint32_t value);
-    // Waits until rank `peer` (or every rank) reached `value` (acquire). `step` names the place for the error text.
-    Status await(Signal signal, int peer, uint32_t value, std::string_view step);
-    Status await_all(Signal signal, uint32_t value, std::string_view step);
-    // Consumes `steps` signal values: call once per operator with the same number on all ranks, before end().
-    void advance(uint32_t steps) { base_ += steps; }
+  // --- symmetric window
+  size_t window_bytes() const { return window_bytes_; }
+  std::byte* window(int rank) const { return windows_[static_cast<size_t>(rank)]; }
+  // Number of steps this communicator has completed with `signal` before the current operator; signals carry
+  // base + 1 + step and never repeat. All ranks agree because they run the same operators.
+  uint32_t base() const { return base_; }
+  // Publishes that this rank reached `value` (release) and wakes waiters.
+  void arrive(Signal signal, uint32_t value);
+  // Waits until rank `peer` (or every rank) reached `value` (acquire). `step` names the place for the error text.
+  Status await(Signal signal, int peer, uint32_t value, std::string_view step);
+  Status await_all(Signal signal, uint32_t value, std::string_view step);
+  // Consumes `steps` signal values: call once per operator with the same number on all ranks, before end().
+  void advance(uint32_t steps) { base_ += steps; }
 
-    // --- failure. The first reason sticks and is seen by all ranks; the communicator stays dead.
-    void abort(const Error& reason);
-    Status health() const;
+  // --- failure. The first reason sticks and is seen by all ranks; the communicator stays dead.
+  void abort(const Error& reason);
+  Status health() const;
 
-   protected:
-    Communicator(int rank, int size, int device, std::string name);
-    struct Impl;
-    int rank_, size_, device_;
-    std::string name_;
-    size_t window_bytes_ = 0;
-    std::vector<std::byte*> windows_;
-    uint32_t base_ = 0;
-    std::unique_ptr<Impl> impl_;
-  };
+ protected:
+  Communicator(int rank, int size, int device, std::string name);
+  struct Impl;
+  int rank_, size_, device_;
+  std::string name_;
+  size_t window_bytes_ = 0;
+  std::vector<std::byte*> windows_;
+  uint32_t base_ = 0;
+  std::unique_ptr<Impl> impl_;
+};
 
-}  // namespace )
+}  // namespace tandem
