@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <span>
+#include <vector>
+
+#include "tests/fused/cpp_group.h"
+
+namespace tandem::fused {
+
+// The same problem through the vendor's interface, one thread per rank; empty results and a message on failure.
+struct AclnnResult {
+  std::vector<Outputs> ranks;
+  std::string error;
+};
+AclnnResult run_aclnn(const Problem& problem, std::span<const RankData> ranks);
+
+// aclInit once per process.
+void start_acl();
+
+}  // namespace tandem::fused
