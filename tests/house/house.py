@@ -335,14 +335,18 @@ def check_static_initialisers(tree):
 # --- form ------------------------------------------------------------------------------------------------------------
 
 
+def is_text(path):
+    with path.open("rb") as file:
+        return b"\0" not in file.read(4096)
+
+
 def tracked(tree):
-    """All text files of the project: what git lists, or every file where there is no git."""
+    """All text files of the project: what git lists, or every file outside build/ where there is no git."""
     try:
         names = run_tool("git", "-C", str(tree.source), "ls-files", "-z").split("\0")
-        paths = [tree.source / name for name in names if name]
     except (subprocess.CalledProcessError, FileNotFoundError):
-        paths = [path for path in tree.source.rglob("*") if path.is_file()]
-    return [path for path in paths if path.is_file() and b"\0" not in path.read_bytes()[:4096]]
+        names = [name for path in tree.source.rglob("*") if not (name := tree.name(path)).startswith(("build/", ".git/"))]
+    return [tree.source / name for name in names if name and (tree.source / name).is_file() and is_text(tree.source / name)]
 
 
 def check_spdx(tree):
