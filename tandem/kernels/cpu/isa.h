@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// These sources are compiled once per instruction set; the build names it. Everything of one set lives in
+// namespace tandem::TANDEM_ISA, and nothing here may instantiate a template of another namespace out of line: such a
+// weak symbol, compiled for this set, could be picked for the whole program.
+#ifndef TANDEM_ISA
+#error "TANDEM_ISA must name the instruction set; see cmake/isa.cmake"
+#endif
+
+#define TANDEM_ISA_STRING_OF(name) #name
+#define TANDEM_ISA_STRING(name) TANDEM_ISA_STRING_OF(name)
+
+#define TANDEM_INLINE [[gnu::always_inline]] inline
+
+#if !defined(TANDEM_ISA_IS_portable)
+#include <hwy/highway.h>
+#if defined(TANDEM_ISA_IS_avx2)
+static_assert(HWY_TARGET == HWY_AVX2 && HWY_STATIC_TARGET == HWY_AVX2, "needs -march=haswell -maes");
+#elif defined(TANDEM_ISA_IS_avx512)
+static_assert(HWY_TARGET == HWY_AVX3 && HWY_STATIC_TARGET == HWY_AVX3, "needs -march=skylake-avx512 -maes");
+#elif defined(TANDEM_ISA_IS_neon)
+static_assert(HWY_TARGET == HWY_NEON && HWY_STATIC_TARGET == HWY_NEON, "needs aarch64");
+#else
+#error "an instruction set without a Highway target to check"
+#endif
+static_assert(HWY_NATIVE_FMA == 1, "fma() would round twice");
+#endif

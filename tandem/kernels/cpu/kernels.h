@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "tandem/kernels/attention.h"
+#include "tandem/kernels/cpu/isa.h"
+#include "tandem/kernels/gemm.h"
+#include "tandem/kernels/moe.h"
+#include "tandem/kernels/norm.h"
+#include "tandem/kernels/reduce.h"
+#include "tandem/kernels/rope.h"
+
+// What table.cpp puts into the form.
+namespace tandem::TANDEM_ISA {
+
+void gemm(const GemmArgs& args, Lane& lane);
+void gemm_int8(const GemmArgs& args, Lane& lane);
+void combine(const CombineArgs& args, Lane& lane);
+void add_rms_norm(const AddRmsNormArgs& args, Lane& lane);
+void sum_rows(const SumRowsArgs& args, Lane& lane);
+void add_rows(const AddRowsArgs& args, Lane& lane);
+void cast(const CastArgs& args, Lane& lane);
+void rope(const RopeArgs& args, Lane& lane);
+void paged_attention(const PagedAttentionArgs& args, Lane& lane);
+void top_k(const TopKArgs& args, Lane& lane);
+void swiglu(const SwigluArgs& args, Lane& lane);
+
+}  // namespace tandem::TANDEM_ISA

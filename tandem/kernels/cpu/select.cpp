@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <cstdlib>
+#include <string>
+
+#include "tandem/base/env.h"
+#include "tandem/base/log.h"
+#include "tandem/kernels/cpu/failure.h"
+#include "tandem/kernels/reference/table.h"
+#include "tandem/kernels/table.h"
+
+namespace tandem {
+namespace portable {
+extern const KernelTable table;
+}
+namespace avx2 {
+extern const KernelTable table;
+}
+namespace avx512 {
+extern const KernelTable table;
+}
+namespace neon {
+extern const KernelTable table;
+}
+
+namespace {
+
+struct Tables {
+  std::array<const KernelTable*, 5> list{};
+  size_t count = 0;
+
+  void add(const KernelTable& table) { list[count++] = &table; }
+};
+
+Tables runnable_tables() {
+  Tables tables;
+#if defined(TANDEM_HAVE_avx512)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("aes")) {
+    tables.add(avx512::table);
+  }
+#endif
+#if defined(TANDEM_HAVE_avx2)
+  // Every CPU with AVX2, FMA and BMI2 has the rest of the haswell set.
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+      __builtin_cpu_supports("aes")) {
+    tables.add(avx2::table);
+  }
+#endif
+#if defined(TANDEM_HAVE_neon)
+  tables.add(neon::table);
+#endif
+  tables.add(portable::table);
+  tables.add(reference::table);
+  return tables;
+}
+
+const KernelTable& choose_default() {
+  const KernelTable& best = *kernel_tables().front();
+  const auto wanted = env_text("TANDEM_TABLE");
+  if (!wanted) return best;
+  if (const KernelTable* table = find_table(*wanted)) return *table;
+  std::string names;
+  for (const KernelTable* table : kernel_tables()) names += " " + std::string(table->name);
+  log_warn("environment: TANDEM_TABLE={} ignored, {} used; this machine runs{}", *wanted, best.name, names);
+  return best;
+}
+
+}  // namespace
+
+std::span<const KernelTable* const> kernel_tables() {
+  static const Tables tables = runnable_tables();
+  return {tables.list.data(), tables.count};
+}
+
+const KernelTable* find_table(std::string_view name) {
+  for (const KernelTable* table : kernel_tables()) {
+    if (table->name == name) return table;
+  }
+  return nullptr;
+}
+
+const KernelTable& default_table() {
+  static const KernelTable& table = choose_default();
+  return table;
+}
+
+void kernel_out_of_memory() {
+  log_line(LogLevel::error, "kernels: no memory for temporary values; free memory or use fewer rows at once");
+  std::abort();
+}
+
+}  // namespace tandem

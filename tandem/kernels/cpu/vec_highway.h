@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+#include "tandem/base/half.h"
+#include "tandem/kernels/cpu/isa.h"
+
+// The vector vocabulary over Highway's static target.
+namespace tandem::TANDEM_ISA {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET == HWY_AVX3
+using Tag = hn::Full512<float>;
+inline constexpr int kTileRows = 6;  // rows and vectors of the register tile of a product
+inline constexpr int kTileVecs = 4;
+#elif HWY_TARGET == HWY_AVX2
+using Tag = hn::Full256<float>;
+inline constexpr int kTileRows = 6;
+inline constexpr int kTileVecs = 2;
+#else
+using Tag = hn::Full128<float>;
+inline constexpr int kTileRows = 6;
+inline constexpr int kTileVecs = 4;
+#endif
+using TagI = hn::Rebind<int32_t, Tag>;
+using Vec = hn::Vec<Tag>;
+using VecI = hn::Vec<TagI>;
+inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(Tag()));
+
+TANDEM_INLINE Vec load(const float* from) { return hn::LoadU(Tag(), from); }
+TANDEM_INLINE void store(float* to, Vec v) { hn::StoreU(v, Tag(), to); }
+TANDEM_INLINE Vec set(float value) { return hn::Set(Tag(), value); }
+TANDEM_INLINE Vec add(Vec a, Vec b) { return hn::Add(a, b); }
+TANDEM_INLINE Vec sub(Vec a, Vec b) { return hn::Sub(a, b); }
+TANDEM_INLINE Vec mul(Vec a, Vec b) { return hn::Mul(a, b); }
+TANDEM_INLINE Vec div(Vec a, Vec b) { return hn::Div(a, b); }
+TANDEM_INLINE Vec neg(Vec a) { return hn::Neg(a); }
+TANDEM_INLINE Vec sqrt(Vec a) { return hn::Sqrt(a); }
+TANDEM_INLINE Vec fma(Vec a, Vec b, Vec c) { return hn::MulAdd(a, b, c); }
+TANDEM_INLINE VecI bits_of(Vec v) { return hn::BitCast(TagI(), v); }
+TANDEM_INLINE Vec from_bits(VecI v) { return hn::BitCast(Tag(), v); }
+// The limit where v lies beyond it; NaN stays.
+TANDEM_INLINE Vec at_most(Vec v, Vec limit) { return hn::IfThenElse(hn::Gt(v, limit), limit, v); }
+TANDEM_INLINE Vec at_least(Vec v, Vec limit) { return hn::IfThenElse(hn::Lt(v, limit), limit, v); }
+TANDEM_INLINE Vec canonical(Vec v) {
+  return hn::IfThenElse(hn::Eq(v, v), v, set(tandem::float_from_bits(0x7fc00000u)));
+}
+
+TANDEM_INLINE VecI set_i(int32_t value) { return hn::Set(TagI(), value); }
+TANDEM_INLINE VecI add_i(VecI a, VecI b) { return hn::Add(a, b); }
+TANDEM_INLINE VecI sub_i(VecI a, VecI b) { return hn::Sub(a, b); }
+template <int kBits>
+TANDEM_INLINE VecI shift_left(VecI a) { return hn::ShiftLeft<kBits>(a); }
+template <int kBits>
+TANDEM_INLINE VecI shift_right(VecI a) { return hn::ShiftRight<kBits>(a); }
+TANDEM_INLINE Vec to_f32(VecI v) { return hn::ConvertTo(Tag(), v); }
+TANDEM_INLINE VecI load_i(const int32_t* from) { return hn::LoadU(TagI(), from); }
+TANDEM_INLINE void store_i(int32_t* to, VecI v) { hn::StoreU(v, TagI(), to); }
+
+// acc + a.low16 * b.low16 + a.high16 * b.high16 in every 32-bit lane.
+TANDEM_INLINE VecI dot2(VecI acc, VecI a, VecI b) {
+#if HWY_TARGET == HWY_AVX3
+  return VecI{_mm512_add_epi32(acc.raw, _mm512_madd_epi16(a.raw, b.raw))};
+#elif HWY_TARGET == HWY_AVX2
+  return VecI{_mm256_add_epi32(acc.raw, _mm256_madd_epi16(a.raw, b.raw))};
+#else
+  const VecI low = hn::Mul(shift_right<16>(shift_left<16>(a)), shift_right<16>(shift_left<16>(b)));
+  return hn::Add(acc, hn::Add(low, hn::Mul(shift_right<16>(a), shift_right<16>(b))));
+#endif
+}
+
+// a in the low, b in the high half of every lane; both fit 16 bits.
+TANDEM_INLINE VecI pair16(VecI a, VecI b) {
+  return hn::Or(hn::And(a, hn::Set(TagI(), 0xffff)), hn::ShiftLeft<16>(b));
+}
+
+TANDEM_INLINE Vec load_f16(const f16* p) {
+  const hn::Rebind<hwy::float16_t, Tag> tag;
+  return hn::PromoteTo(Tag(), hn::LoadU(tag, reinterpret_cast<const hwy::float16_t*>(p)));
+}
+TANDEM_INLINE Vec load_bf16(const bf16* p) {
+  const hn::Rebind<uint16_t, Tag> tag;
+  const hn::Rebind<uint32_t, Tag> wide;
+  const auto bits = hn::PromoteTo(wide, hn::LoadU(tag, reinterpret_cast<const uint16_t*>(p)));
+  return hn::BitCast(Tag(), hn::ShiftLeft<16>(bits));
+}
+TANDEM_INLINE VecI load_i8(const int8_t* p) {
+  const hn::Rebind<int8_t, Tag> tag;
+  return hn::PromoteTo(TagI(), hn::LoadU(tag, p));
+}
+
+// Elements index.. of a packed nibble stream; index may be odd. Reads only bytes that hold one of them.
+TANDEM_INLINE Vec load_i4(const uint8_t* base, int64_t index) {
+  const uint8_t* p = base + (index >> 1);
+  uint64_t raw = 0;
+  __builtin_memcpy(&raw, p, kLanes / 2);
+  if ((index & 1) != 0) raw = raw >> 4 | static_cast<uint64_t>(p[kLanes / 2]) << (kLanes * 4 - 4);
+  alignas(64) static constexpr int32_t kShifts[16] = {28, 24, 20, 16, 12, 8, 4, 0, 28, 24, 20, 16, 12, 8, 4, 0};
+#if HWY_TARGET == HWY_AVX3
+  const VecI spread{_mm512_inserti64x4(_mm512_set1_epi32(static_cast<int32_t>(raw)),
+                                       _mm256_set1_epi32(static_cast<int32_t>(raw >> 32)), 1)};
+#else
+  const VecI spread = set_i(static_cast<int32_t>(raw));
+#endif
+  return to_f32(shift_right<28>(spread << load_i(kShifts)));
+}
+
+TANDEM_INLINE void store_f16(f16* to, Vec v) {
+  const hn::Rebind<hwy::float16_t, Tag> tag;
+  hn::StoreU(hn::DemoteTo(tag, canonical(v)), tag, reinterpret_cast<hwy::float16_t*>(to));
+}
+TANDEM_INLINE void store_bf16(bf16* to, Vec v) {
+  const hn::Rebind<uint32_t, Tag> wide;
+  const hn::Rebind<uint16_t, Tag> tag;
+  const auto bits = hn::BitCast(wide, canonical(v));
+  const auto even = hn::And(hn::ShiftRight<16>(bits), hn::Set(wide, 1u));
+  const auto top = hn::ShiftRight<16>(hn::Add(bits, hn::Add(even, hn::Set(wide, 0x7fffu))));
+  hn::StoreU(hn::DemoteTo(tag, hn::BitCast(TagI(), top)), tag, reinterpret_cast<uint16_t*>(to));
+}
+
+// out[i][j] = in[j][i] for 4 x 4 floats.
+TANDEM_INLINE void transpose4x4(const float* in, int64_t in_stride, float* out, int64_t out_stride) {
+  const hn::Full128<float> four;
+  const hn::Full128<double> two;
+  const auto a = hn::LoadU(four, in), b = hn::LoadU(four, in + in_stride);
+  const auto c = hn::LoadU(four, in + 2 * in_stride), d = hn::LoadU(four, in + 3 * in_stride);
+  const auto ab0 = hn::BitCast(two, hn::InterleaveLower(four, a, b));
+  const auto ab1 = hn::BitCast(two, hn::InterleaveUpper(four, a, b));
+  const auto cd0 = hn::BitCast(two, hn::InterleaveLower(four, c, d));
+  const auto cd1 = hn::BitCast(two, hn::InterleaveUpper(four, c, d));
+  hn::StoreU(hn::BitCast(four, hn::InterleaveLower(two, ab0, cd0)), four, out);
+  hn::StoreU(hn::BitCast(four, hn::InterleaveUpper(two, ab0, cd0)), four, out + out_stride);
+  hn::StoreU(hn::BitCast(four, hn::InterleaveLower(two, ab1, cd1)), four, out + 2 * out_stride);
+  hn::StoreU(hn::BitCast(four, hn::InterleaveUpper(two, ab1, cd1)), four, out + 3 * out_stride);
+}
+
+// Keeps the compiler from folding one load into every use of it.
+TANDEM_INLINE void keep_in_register([[maybe_unused]] Vec& v) {
+#if !defined(TANDEM_SANITIZED) && HWY_TARGET == HWY_AVX3
+  asm("" : "+v"(v.raw));
+#elif !defined(TANDEM_SANITIZED) && HWY_TARGET == HWY_AVX2
+  asm("" : "+x"(v.raw));
+#endif
+}
+
+}  // namespace tandem::TANDEM_ISA

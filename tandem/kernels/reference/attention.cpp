@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <vector>
+
+#include "tandem/kernels/reference/element.h"
+#include "tandem/kernels/reference/table.h"
+
+namespace tandem::reference {
+namespace {
+
+int64_t cache_element(const PagedAttentionArgs& args, int64_t row, int64_t t, int64_t kv_head) {
+  const int64_t slot = args.block_tables[row][t / args.block_size] * args.block_size + t % args.block_size;
+  return (slot * args.kv_heads + kv_head) * args.head_dim;
+}
+
+// exp(score - max) for every position.
+std::vector<double> weights_of(const PagedAttentionArgs& args, int64_t row, int64_t head, int64_t kv_head) {
+  std::vector<double> p(static_cast<size_t>(args.lengths[row]));
+  const void* query = at(args.query, row * args.query_row_bytes);
+  for (int64_t t = 0; t < args.lengths[row]; ++t) {
+    double sum = 0;
+    for (int64_t d = 0; d < args.head_dim; ++d) {
+      sum += get(query, args.dtype, head * args.head_dim + d) *
+             get(args.key_cache, args.dtype, cache_element(args, row, t, kv_head) + d);
+    }
+    p[static_cast<size_t>(t)] = sum * static_cast<double>(args.scale);
+  }
+  const double top = *std::max_element(p.begin(), p.end());
+  for (double& value : p) value = std::exp(value - top);
+  return p;
+}
+
+void attend(const PagedAttentionArgs& args, int64_t row, int64_t head) {
+  const int64_t kv_head = head / (args.query_heads / args.kv_heads);
+  void* y = at(args.y, row * args.y_row_bytes);
+  if (args.lengths[row] == 0) {
+    for (int64_t d = 0; d < args.head_dim; ++d) put(y, args.dtype, head * args.head_dim + d, 0);
+    return;
+  }
+  const std::vector<double> p = weights_of(args, row, head, kv_head);
+  for (int64_t d = 0; d < args.head_dim; ++d) {
+    double sum = 0, weight = 0;
+    for (int64_t t = 0; t < args.lengths[row]; ++t) {
+      const double v = get(args.value_cache, args.dtype, cache_element(args, row, t, kv_head) + d);
+      sum += p[static_cast<size_t>(t)] * v;
+      weight += p[static_cast<size_t>(t)];
+    }
+    put(y, args.dtype, head * args.head_dim + d, sum / weight);
+  }
+}
+
+}  // namespace
+
+void paged_attention(const PagedAttentionArgs& args, Lane&) {
+  for (int64_t row = 0; row < args.rows; ++row) {
+    for (int64_t head = 0; head < args.query_heads; ++head) attend(args, row, head);
+  }
+}
+
+}  // namespace tandem::reference
