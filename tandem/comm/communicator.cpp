@@ -47,9 +47,12 @@ Expected<uint32_t> Communicator::begin(const Fingerprint& mine) {
   if (Status s = health(); !s) return fail(s.error());
   impl_->set_operation(mine);
   ++impl_->sequence;
+  impl_->announced.assign(static_cast<size_t>(size_), mine.local);
   if (size_ == 1) return mine.local;
   return impl_->compare_with_peers(mine);
 }
+
+uint32_t Communicator::announced(int rank) const { return impl_->announced.at(static_cast<size_t>(rank)); }
 
 void Communicator::end() {
   if (size_ == 1 || impl_->foreign()) return;

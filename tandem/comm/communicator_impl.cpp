@@ -175,7 +175,10 @@ Expected<uint32_t> Communicator::Impl::compare_with_peers(const Fingerprint& min
     if (peer == board.rank()) continue;
     if (Status s = wait_for({peer, kCalled, sequence}, "begin"); !s) return fail(s.error());
     calls[static_cast<size_t>(peer)] = load_fingerprint(board.of(peer).slots[slot]);
-    local |= calls[static_cast<size_t>(peer)].local;
+  }
+  for (size_t peer = 0; peer < calls.size(); ++peer) {
+    announced[peer] = calls[peer].local;
+    local |= calls[peer].local;
   }
   const Disagreement difference = compare_calls(calls);
   if (difference.culprit < 0) return local;

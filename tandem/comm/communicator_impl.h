@@ -58,6 +58,7 @@ struct Communicator::Impl final : public ForkAware {
   WaitLimits limits;
   TicketQueue tickets;
   uint32_t sequence = 0;
+  std::vector<uint32_t> announced;  // by rank, of the current operator
   int creator;
 
   mutable std::mutex mutex;  // guards operation, root and own_error
