@@ -11,9 +11,9 @@ set(TANDEM_PUBLIC_HEADERS
   comm/communicator.h
   ops/plan.h ops/mm_all_reduce.h)
 
-# First, so that it sees the prefix as it was: uninstall keeps the folders that were there before.
-install(CODE "set(tandem_record \"${CMAKE_BINARY_DIR}/install_prefix.txt\")")
-install(SCRIPT ${CMAKE_SOURCE_DIR}/cmake/record_prefix.cmake)
+# First and last: what uninstall needs to know.
+install(CODE "set(tandem_build \"${CMAKE_BINARY_DIR}\")")
+install(SCRIPT ${CMAKE_SOURCE_DIR}/cmake/install_record.cmake)
 
 target_include_directories(tandem INTERFACE $<INSTALL_INTERFACE:include>)
 target_compile_features(tandem INTERFACE cxx_std_20)
@@ -49,6 +49,7 @@ install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs DESTINATION share/doc/tandem)
 
 include(${CMAKE_SOURCE_DIR}/front/install.cmake OPTIONAL)
 
+install(SCRIPT ${CMAKE_SOURCE_DIR}/cmake/install_record.cmake)
 add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -D build=${CMAKE_BINARY_DIR}
                   -P ${CMAKE_SOURCE_DIR}/cmake/uninstall.cmake VERBATIM)
 

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # tandem_isa(name flags...): the kernel sources compiled once more for one instruction set, into namespace tandem::<name>.
+
+# Behind tandem_flags on the command line: -fno-fast-math there would bring errno, and with it calls of sqrtf(), back.
+add_library(tandem_isa_flags INTERFACE)
+target_compile_options(tandem_isa_flags INTERFACE -fno-math-errno)
+
 function(tandem_isa name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cpu/*.cpp)
   list(FILTER sources EXCLUDE REGEX "(_test|_bench|select)\\.cpp$")
-  if(NOT sources)
-    file(WRITE ${CMAKE_BINARY_DIR}/empty.cpp "")
-    set(sources ${CMAKE_BINARY_DIR}/empty.cpp)
-  endif()
   add_library(tandem_isa_${name} OBJECT ${sources})
-  target_link_libraries(tandem_isa_${name} PRIVATE tandem_flags)
+  target_link_libraries(tandem_isa_${name} PRIVATE tandem_flags tandem_isa_flags)
   target_compile_definitions(tandem_isa_${name} PRIVATE TANDEM_ISA=${name} TANDEM_ISA_IS_${name}=1)
   # -O2 in every preset: at -O0 the headers' inline functions would become weak symbols compiled for this set.
-  target_compile_options(tandem_isa_${name} PRIVATE -O2 -fno-exceptions -fno-rtti -fno-math-errno ${ARGN})
+  target_compile_options(tandem_isa_${name} PRIVATE -O2 -fno-exceptions -fno-rtti ${ARGN})
   set_property(GLOBAL APPEND PROPERTY TANDEM_ISA_OBJECTS $<TARGET_OBJECTS:tandem_isa_${name}>)
   set_property(GLOBAL APPEND PROPERTY TANDEM_ISA_NAMES ${name})
 endfunction()

@@ -21,10 +21,10 @@ skip() {
 # A user may have installed from this build folder: the record of it must outlive the test.
 step_install() {
   rm -rf "$work"
-  mkdir -p "$work/record"
-  mv -f "$build"/install_manifest*.txt "$build/install_prefix.txt" "$work/record/" 2>/dev/null || true
+  mkdir -p "$work"
+  [ ! -e "$build/install_record.txt" ] || mv "$build/install_record.txt" "$work/users_record.txt"
   cmake --install "$build" --prefix "$P" >"$work/install.log"
-  wc -l <"$build/install_manifest.txt"
+  printf '%s files\n' "$(grep -c '^file ' "$build/install_record.txt")"
 }
 
 step_layout() {
@@ -148,16 +148,16 @@ step_deb() {
 }
 
 step_uninstall() {
-  touch "$P/bin/not-ours"
+  touch "$P/lib/not-ours"
   cmake -D build="$build" -P "$source/cmake/uninstall.cmake"
-  [ "$(find "$P" ! -type d)" = "$P/bin/not-ours" ] || fail "left, or took what is not ours: $(find "$P" | head -n 20)"
+  [ "$(find "$P" ! -type d)" = "$P/lib/not-ours" ] || fail "left, or took what is not ours: $(find "$P" | head -n 20)"
   rm -rf "$P"
   # Twice over nothing, then once back: it must leave nothing, the folder itself included.
   cmake --install "$build" --prefix "$P" >/dev/null
   cmake --install "$build" --prefix "$P" >/dev/null
   cmake -D build="$build" -P "$source/cmake/uninstall.cmake"
   [ ! -e "$P" ] || fail "left: $(find "$P" | head -n 20)"
-  mv -f "$work/record"/* "$build/" 2>/dev/null || true
+  [ ! -e "$work/users_record.txt" ] || mv "$work/users_record.txt" "$build/install_record.txt"
 }
 
 "step_$step"

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+# Included twice by `cmake --install`, before and after everything else: writes ${tandem_build}/install_record.txt, which
+# the uninstall target reads. Lines: "prefix P", "kept F" for each shared folder that was there before, "file F".
+# An install over an earlier one adds to its record, or its own folders would count as foreign.
+cmake_policy(VERSION 3.25)
+set(prefix "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}")
+if(prefix MATCHES "/_CPack_Packages/")
+  return()
+endif()
+set(record "${tandem_build}/install_record.txt")
+if(NOT tandem_lines) # before
+  set(tandem_lines "prefix ${prefix}")
+  set(earlier "")
+  if(EXISTS "${record}")
+    file(STRINGS "${record}" earlier)
+  endif()
+  if("prefix ${prefix}" IN_LIST earlier)
+    set(tandem_lines ${earlier})
+  else()
+    foreach(folder . bin include lib lib/cmake lib/pkgconfig share share/doc)
+      if(EXISTS "${prefix}/${folder}")
+        list(APPEND tandem_lines "kept ${folder}")
+      endif()
+    endforeach()
+  endif()
+  return()
+endif()
+foreach(file ${CMAKE_INSTALL_MANIFEST_FILES})
+  list(APPEND tandem_lines "file ${file}")
+endforeach()
+list(REMOVE_DUPLICATES tandem_lines)
+list(JOIN tandem_lines "\n" text)
+file(WRITE "${record}" "${text}\n")
