@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# tandem_floor(name DEPENDS ...): one object library per floor from its *.cpp, and one test program from its *_test.cpp.
+# tandem_floor(name DEPENDS ... [TEST_LABELS ...]): one object library per floor from its *.cpp, and one test program
+# from its *_test.cpp. Label `threads` puts the tests into the tsan preset.
 function(tandem_floor name)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK;SOURCES" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK;SOURCES;TEST_LABELS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "(_test|_bench)\\.cpp$")
   if(NOT sources AND NOT ARG_SOURCES)
@@ -18,7 +19,7 @@ function(tandem_floor name)
     file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp
          ${CMAKE_CURRENT_SOURCE_DIR}/${name}/reference/*_test.cpp ${CMAKE_CURRENT_SOURCE_DIR}/${name}/cpu/*_test.cpp)
     if(tests)
-      tandem_test(${name}_test SOURCES ${tests} FLOOR ${name})
+      tandem_test(${name}_test SOURCES ${tests} FLOOR ${name} LABELS ${ARG_TEST_LABELS})
     endif()
   endif()
 endfunction()
