@@ -140,7 +140,6 @@ std::optional<Failure> Communicator::Impl::hopeless(const Goal& goal) {
 
 Status Communicator::Impl::wait_for(const Goal& goal, std::string_view step) {
   if (board.reached(goal)) return {};
-  const auto policy = device->oversubscribed() ? WaitPolicy::oversubscribed : WaitPolicy::own_core;
   const Deadline busy{monotonic_ns() + kBusyNs};
   if (wait_until(board.own().bell.value, policy, busy, [&] { return board.reached(goal); })) return {};
   return sleep_for(goal, step);
@@ -165,6 +164,7 @@ Status Communicator::Impl::sleep_for(const Goal& goal, std::string_view step) {
 Expected<uint32_t> Communicator::Impl::compare_with_peers(const Fingerprint& mine) {
   Segment& own = board.own();
   const size_t slot = sequence % 2;
+  policy = device->oversubscribed() ? WaitPolicy::oversubscribed : WaitPolicy::own_core;
   own.progress.inside.store(1, std::memory_order_release);
   store_fingerprint(own.slots[slot], mine);
   fault_point("begin", board.rank());

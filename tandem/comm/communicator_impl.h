@@ -15,6 +15,7 @@
 #include "tandem/comm/ticket.h"
 #include "tandem/comm/watcher.h"
 #include "tandem/exec/device.h"
+#include "tandem/exec/wait.h"
 
 namespace tandem {
 
@@ -58,6 +59,7 @@ struct Communicator::Impl final : public ForkAware {
   WaitLimits limits;
   TicketQueue tickets;
   uint32_t sequence = 0;
+  WaitPolicy policy = WaitPolicy::oversubscribed;  // asked from the device once an operator
   std::vector<uint32_t> announced;  // by rank, of the current operator
   int creator;
 
