@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
-#include "tests/fused/aclnn_group.h"
 #include "tests/fused/oracle.h"
 
 namespace tandem::fused {
@@ -14,13 +14,6 @@ namespace {
 Groups& default_groups() {
   static Groups groups;
   return groups;
-}
-
-bool all_same(const std::vector<Outputs>& ranks) {
-  for (const Outputs& rank : ranks) {
-    if (rank != ranks.front()) return false;
-  }
-  return true;
 }
 
 bool is_rows(const std::vector<std::byte>& part, const std::vector<std::byte>& whole, size_t first_byte) {
@@ -39,6 +32,10 @@ void fold(uint64_t& hash, std::span<const Outputs> ranks) {
 }
 
 }  // namespace
+
+bool all_same(const std::vector<Outputs>& ranks) {
+  return std::all_of(ranks.begin(), ranks.end(), [&](const Outputs& rank) { return rank == ranks.front(); });
+}
 
 Expected<std::vector<Outputs>> Groups::run(const Problem& p, std::span<const RankData> ranks,
                                            const CppGroup::Adjust& adjust) {
@@ -87,7 +84,6 @@ std::string MemberCheck::at_ranks(int ranks) {
   if (text.empty() && family_.wants("rows")) text = rows(whole);
   if (text.empty() && family_.wants("windows")) text = windows(whole);
   if (text.empty() && family_.wants("replicated")) text = replicated(whole);
-  if (text.empty() && family_.wants("aclnn")) text = aclnn(whole);
   return text;
 }
 
@@ -130,12 +126,6 @@ std::string MemberCheck::replicated(const Outputs& whole) {
   const auto results = default_groups().run(other, data_);
   if (!results) return results.error().message;
   return all_same(*results) && results->front() == whole ? "" : "residual_replicated changes bits";
-}
-
-std::string MemberCheck::aclnn(const Outputs& whole) {
-  const AclnnResult result = run_aclnn(problem_, data_);
-  if (!result.error.empty()) return "aclnn: " + result.error;
-  return all_same(result.ranks) && result.ranks.front() == whole ? "" : "aclnn gives other bits than the C++ call";
 }
 
 std::string hash_of(std::span<const Outputs> ranks) {

@@ -31,7 +31,6 @@ class MemberCheck {
   std::string rows(const Outputs& whole);
   std::string windows(const Outputs& whole);
   std::string replicated(const Outputs& whole);
-  std::string aclnn(const Outputs& whole);
   std::string batch(int64_t first, int64_t count, const Outputs& whole);
 
   const Family& family_;
@@ -40,6 +39,9 @@ class MemberCheck {
   std::vector<RankData> data_;
   std::vector<Outputs> first_;  // of the first rank count, for split
 };
+
+// Whether all ranks hold the same bits.
+bool all_same(const std::vector<Outputs>& ranks);
 
 // Rows [first, first + count) of a problem's data.
 RankData row_slice(const RankData& data, int64_t first, int64_t count);

@@ -51,7 +51,8 @@ json read_json(const std::string& path) {
 
 std::vector<Family> read_families() {
   std::vector<Family> families;
-  for (const json& entry : read_json(kCases).at("families")) families.push_back(parse_family(entry));
+  const json root = read_json(kCases);
+  for (const json& entry : root.at("families")) families.push_back(parse_family(entry));
   return families;
 }
 

@@ -44,7 +44,9 @@ TEST(Vectors, HaveTheirBits) {
     ASSERT_TRUE(results.has_value()) << results.error().message;
     const Outputs& got = results->front();
     EXPECT_EQ(compare_result(problem, reference(problem, data, 0), got.y, got.norm), "");
-    if (vector.contains("y")) EXPECT_EQ(values_of(problem.output, got.y), vector.at("y").get<std::vector<double>>());
+    if (vector.contains("y")) {
+      EXPECT_EQ(values_of(problem.output, got.y), vector.at("y").get<std::vector<double>>());
+    }
     if (vector.contains("norm")) {
       EXPECT_EQ(values_of(problem.output, got.norm), vector.at("norm").get<std::vector<double>>());
     }

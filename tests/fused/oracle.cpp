@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -23,6 +24,12 @@ double subnormal_spacing(DType dtype) {
 double overflow_limit(DType dtype) {
   if (dtype == DType::f16) return 65520.0;
   return dtype == DType::bf16 ? 0x1.ffp127 : 0x1.ffffffp127;
+}
+
+// What rounding a value of that magnitude to nearest may move it: at most unit_roundoff() of it.
+double half_spacing(DType dtype, double magnitude) {
+  const double spacing = magnitude > 0 ? std::ldexp(unit_roundoff(dtype), std::ilogb(magnitude)) : 0;
+  return std::max(spacing, subnormal_spacing(dtype) / 2);
 }
 
 struct Sums {
@@ -144,7 +151,7 @@ Reference reference(const Problem& p, std::span<const RankData> ranks, int rank)
     const double r = residual.present() ? residual.at(index / p.n, index % p.n) : 0;
     result.y[i] += r;
     const double chain = g * (sums.magnitude[i] + std::fabs(r));
-    const double rounding = unit_roundoff(p.output) * (std::fabs(result.y[i]) + chain);
+    const double rounding = half_spacing(p.output, std::fabs(result.y[i]) + chain);
     result.y_bound[i] = 1.05 * (chain + rounding) + subnormal_spacing(p.output);
   }
   if (!p.tail) return result;

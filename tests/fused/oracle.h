@@ -21,7 +21,7 @@ struct Reference {
 //
 // Bound of an element, v = 2^-24, u = unit roundoff of the output type, Q = sum over ranks of |x1||W'| + |bias| + |x3|
 // plus |residual|, products chained at most `length` = k + 32 long:
-//   e_y = g(length) * Q + u * (|y| + g * Q),  g(c) = c v / (1 - c v)
+//   e_y = g(length) * Q + half the spacing at |y| + g * Q (at most u times it),  g(c) = c v / (1 - c v)
 //   e_n = |gamma| * (e_y / RMS + |y| / RMS^2 * sqrt(mean e_y^2)) + (3u + 2^-21 + (n + 8) v) * |norm|
 // times 1.05, plus one subnormal spacing. Weights stay f32 and partials travel as f32, so no further roundings occur.
 Reference reference(const Problem& problem, std::span<const RankData> ranks, int rank);
