@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <CLI/CLI.hpp>
+
+namespace tandem::tool {
+
+// Each adds one subcommand; `exit_code` receives its result when it ran.
+void add_generate(CLI::App& app, int& exit_code);
+void add_doctor(CLI::App& app, int& exit_code);
+
+}  // namespace tandem::tool

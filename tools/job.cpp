@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <thread>
+
+#include "tandem/comm/communicator.h"
+#include "tandem/exec/device.h"
+#include "tandem/llm/config.h"
+#include "tools/model_folder.h"
+
+namespace tandem::tool {
+namespace {
+
+// Peak resident memory of this process, from /proc; 0 when it cannot be read.
+uint64_t peak_resident_bytes() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("VmHWM:")) return std::strtoull(line.c_str() + 6, nullptr, 10) * 1024;
+  }
+  return 0;
+}
+
+Expected<std::vector<int32_t>> encode_prompt(const std::string& prompt, const Tokenizer& tokenizer,
+                                             const ModelConfig& config) {
+  auto ids = tokenizer.encode(prompt);
+  if (ids.empty() && config.bos >= 0) ids.push_back(static_cast<int32_t>(config.bos));
+  if (ids.empty()) return fail(ErrorCode::invalid_argument, "--prompt is empty and the model has no BOS token; give a text");
+  return ids;
+}
+
+// Text of one run as it comes: what the prompt's tokens leave to print, then each new token.
+class RunText {
+ public:
+  RunText(const Job& job, const Print& print) : stream_(*job.tokenizer), print_(print) {
+    std::string prompt;
+    for (const int32_t id : job.options.prompt) prompt += stream_.push(id);
+    if (print_) print_(prompt);
+  }
+  void push(int32_t id) { put(stream_.push(id)); }
+  std::string finish() {
+    put(stream_.finish());
+    if (print_) print_("\n");
+    return text_;
+  }
+
+ private:
+  void put(const std::string& piece) {
+    text_ += piece;
+    if (print_ && !piece.empty()) print_(piece);
+  }
+  TextStream stream_;
+  const Print& print_;
+  std::string text_;
+};
+
+Expected<RankReport> run_repeats(const Job& job, Generator& generator, const Print& print) {
+  RankReport report;
+  for (int64_t turn = 0; turn < job.flags.repeat; ++turn) {
+    RunText text(job, print);
+    GenerateOptions options = job.options;
+    options.on_token = [&](int32_t token) { text.push(token); };
+    auto result = generator.run(options);
+    if (!result) return fail(result.error());
+    if (turn > 0 && result->tokens != report.result.tokens) {
+      return fail(ErrorCode::internal, fmt::format("generate: run {} gave other tokens than the one before", turn + 1));
+    }
+    report.result = std::move(*result);
+    report.text = text.finish();
+  }
+  report.memory_bytes = generator.memory_bytes();
+  report.resident_bytes = peak_resident_bytes();
+  return report;
+}
+
+Error of_rank(int rank, const Error& error) {
+  const std::string name = fmt::format("rank {}", rank);
+  if (error.message.find(name) != std::string::npos) return error;
+  return {error.code, name + ": " + error.message};
+}
+
+}  // namespace
+
+Expected<Job> make_job(const GenerateFlags& flags) {
+  Job job;
+  job.flags = flags;
+  if (flags.tp > Device::count()) {
+    return fail(ErrorCode::invalid_argument, fmt::format("--tp {}, at most {} wanted (TANDEM_DEVICES raises it)", flags.tp,
+                                                         Device::count()));
+  }
+  auto folder = model_folder(flags.model);
+  if (!folder) return fail(folder.error());
+  job.folder = *folder;
+  const auto config = load_config(job.folder);
+  if (!config) return fail(config.error());
+  auto tokenizer = Tokenizer::load(job.folder + "/tokenizer.json");
+  if (!tokenizer) return fail(tokenizer.error());
+  job.tokenizer = std::make_shared<const Tokenizer>(std::move(*tokenizer));
+  auto prompt = encode_prompt(flags.prompt, *job.tokenizer, *config);
+  if (!prompt) return fail(prompt.error());
+  job.options = {.prompt = std::move(*prompt),
+                 .max_tokens = std::min(flags.max_tokens, config->context),
+                 .temperature = flags.temperature,
+                 .seed = flags.seed,
+                 .ignore_eos = flags.ignore_eos,
+                 .logits_at = flags.logits,
+                 .hash_logits = flags.hash_logits || flags.json};
+  job.positions = std::min(config->context, static_cast<int64_t>(job.options.prompt.size()) + job.options.max_tokens);
+  if (static_cast<int64_t>(job.options.prompt.size()) > config->context) {
+    return fail(ErrorCode::invalid_argument, fmt::format("--prompt has {} tokens, at most {} wanted (the model's context)",
+                                                         job.options.prompt.size(), config->context));
+  }
+  return job;
+}
+
+Expected<RankReport> run_rank(const Job& job, const std::shared_ptr<Communicator>& comm, const Print& print) {
+  auto generator = Generator::create({job.folder, job.flags.threads, job.positions}, comm);
+  auto report = generator ? run_repeats(job, **generator, print) : Expected<RankReport>(fail(generator.error()));
+  if (report) return report;
+  comm->abort(report.error());
+  return fail(of_rank(comm->rank(), report.error()));
+}
+
+Expected<RankReport> run_threads(const Job& job, const Print& print) {
+  auto comms = Communicator::local(job.flags.tp);
+  if (!comms) return fail(comms.error());
+  std::vector<std::optional<Expected<RankReport>>> reports(comms->size());
+  std::vector<std::thread> threads;
+  for (size_t rank = 0; rank < comms->size(); ++rank) {
+    threads.emplace_back([&, rank] { reports[rank] = run_rank(job, (*comms)[rank], rank == 0 ? print : Print()); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  RankReport total;
+  for (size_t rank = reports.size(); rank-- > 0;) {
+    Expected<RankReport>& report = *reports[rank];
+    if (!report) return report;
+    const uint64_t others = total.memory_bytes;
+    total = std::move(*report);
+    total.memory_bytes += others;
+  }
+  return total;
+}
+
+}  // namespace tandem::tool

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tandem/base/status.h"
+#include "tools/job.h"
+
+namespace tandem::tool {
+
+// One line on stderr, {"error": ..} on stdout with --json; the exit code 1.
+int report_failure(const std::string& message, bool json);
+
+// A rank process hands its report to the launcher as JSON.
+nlohmann::json to_json(const RankReport& report);
+Expected<RankReport> report_from_json(const nlohmann::json& json);
+
+// What `tandem generate --json` prints.
+nlohmann::json result_json(const Job& job, const RankReport& report);
+// The closing line of a run without --json.
+std::string closing_line(const Job& job, const RankReport& report);
+
+}  // namespace tandem::tool
