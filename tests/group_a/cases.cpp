@@ -27,7 +27,12 @@ Override parse_override(const json& object) {
           object.value("dtype", ""), object.value("format", "")};
 }
 
-std::vector<Step> parse_steps(const json& object, int status) {
+int parse_status(const json& object, bool strict) {
+  const int status = object.value("status", 0);
+  return strict ? object.value("strict", status) : status;
+}
+
+std::vector<Step> parse_steps(const json& object, int status, bool strict) {
   std::vector<Step> steps;
   if (!object.contains("steps")) {
     steps.push_back({.action = "plan", .status = status});
@@ -35,13 +40,13 @@ std::vector<Step> parse_steps(const json& object, int status) {
     return steps;
   }
   for (const json& step : object.at("steps")) {
-    steps.push_back({step.at("do"), step.value("executor", "a"), step.value("workspace", "own"), step.value("status", 0)});
+    steps.push_back({step.at("do"), step.value("executor", "a"), step.value("workspace", "own"),
+                     parse_status(step, strict)});
   }
   return steps;
 }
 
 void parse_expectation(const json& object, Case& c) {
-  c.status = object.value("status", 0);
   c.says = object.value("says", "");
   c.empty = object.value("workspace", "positive") == "zero";
   c.same_as = object.value("same_as", "");
@@ -50,7 +55,7 @@ void parse_expectation(const json& object, Case& c) {
   c.y_is_residual = object.value("y_is_residual", false);
 }
 
-Case parse_case(const std::string& line, const json& base, const json& own) {
+Case parse_case(const std::string& line, const json& base, const json& own, bool strict) {
   json merged = base;
   merged.update(own);
   Case c;
@@ -66,12 +71,14 @@ Case parse_case(const std::string& line, const json& base, const json& own) {
   c.null = merged.value("null", std::set<std::string>{});
   if (c.null.contains("bias")) c.problem.bias = "none";
   if (c.null.contains("offset")) c.problem.offset = false;
-  for (const auto& [name, value] : merged.value("tensors", json::object()).items()) {
+  const json tensors = merged.value("tensors", json::object());
+  for (const auto& [name, value] : tensors.items()) {
     c.tensors[name] = parse_override(value);
   }
   c.unreadable = merged.value("memory", "") == "unreadable";
+  c.status = parse_status(merged, strict);
   parse_expectation(merged, c);
-  c.steps = parse_steps(merged, c.status);
+  c.steps = parse_steps(merged, c.status, strict);
   return c;
 }
 
@@ -82,14 +89,16 @@ bool Case::by_rank() const {
   return residual != problem.values.end() && residual->second.by_rank;
 }
 
-std::vector<Line> read_lines(const std::string& path) {
+std::vector<Line> read_lines(const std::string& path, bool strict) {
   std::ifstream file(path);
   const json root = json::parse(file);
   std::vector<Line> lines;
   for (const json& entry : root.at("lines")) {
     Line line{entry.at("line"), entry.at("text"), entry.value("excuse", ""), {}};
-    for (const json& own : entry.value("cases", json::array())) {
-      line.cases.push_back(parse_case(line.name, root.at("base"), own));
+    const json cases = entry.value("cases", json::array());
+    for (const json& own : cases) {
+      const bool unknown = strict && own.contains("status") && !own.contains("strict");
+      if (!unknown) line.cases.push_back(parse_case(line.name, root.at("base"), own, strict));
     }
     lines.push_back(std::move(line));
   }

@@ -54,6 +54,7 @@ struct Line {
   std::vector<Case> cases;
 };
 
-std::vector<Line> read_lines(const std::string& path);
+// With `strict` the codes are the vendor's; refused cases whose vendor code is not given are left out.
+std::vector<Line> read_lines(const std::string& path, bool strict);
 
 }  // namespace tandem::group_a
