@@ -14,12 +14,14 @@ function(tandem_cann_link target place)
 endfunction()
 
 file(REMOVE_RECURSE ${cann})
-get_property(names TARGET tandem_cann PROPERTY SOVERSION)
+get_property(soversion TARGET tandem_cann PROPERTY SOVERSION)
 foreach(name ${TANDEM_CANN_NAMES})
   tandem_cann_link(../../lib/libtandem_cann.so lib64/lib${name}.so)
 endforeach()
-# Programs record the real name, so the folder they were told to look in has to have it too.
-tandem_cann_link(../../lib/libtandem_cann.so.${names} lib64/libtandem_cann.so.${names})
+# Programs record the real names, so the folder they were told to look in has to have them too.
+foreach(name tandem_cann tandem)
+  tandem_cann_link(../../lib/lib${name}.so.${soversion} lib64/lib${name}.so.${soversion})
+endforeach()
 tandem_cann_link(../include opp/include)
 tandem_cann_link(../lib64 opp/lib64)
 tandem_cann_link(../include ${CMAKE_SYSTEM_PROCESSOR}-linux/include)

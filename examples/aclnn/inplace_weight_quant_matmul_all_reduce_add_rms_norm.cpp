@@ -4,8 +4,8 @@
 //
 //   . <prefix>/cann/set_env.sh
 //   g++ inplace_weight_quant_matmul_all_reduce_add_rms_norm.cpp -I $ASCEND_HOME_PATH/include
-//       -I $ASCEND_HOME_PATH/include/aclnn -I $ASCEND_OPP_PATH/include/aclnnop -L $ASCEND_HOME_PATH/lib64 -lopapi -lascendcl -lnnopbase -lhccl
-//       -lpthread        (one line)
+//       -I $ASCEND_HOME_PATH/include/aclnn -I $ASCEND_OPP_PATH/include/aclnnop
+//       -L $ASCEND_HOME_PATH/lib64 -lopapi -lascendcl -lnnopbase -lhccl -lpthread       (one line)
 #include <cstdio>
 #include <thread>
 #include <vector>
