@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/fuzz/parsers.h"
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "tandem/comm/fault.h"
+#include "tandem/llm/config.h"
+#include "tandem/llm/json.h"
+#include "tandem/llm/safetensors.h"
+#include "tandem/llm/tokenizer.h"
+
+namespace tandem::fuzz {
+namespace {
+
+bool config(std::string_view bytes) {
+  const auto json = parse_json(bytes, "fuzz");
+  return json && parse_config(*json, "fuzz");
+}
+
+bool tokenizer(std::string_view bytes) {
+  const auto json = parse_json(bytes, "fuzz");
+  if (!json) return false;
+  const auto made = Tokenizer::parse(*json, "fuzz");
+  if (!made) return false;
+  const auto ids = made->encode(bytes.substr(0, 200));
+  return !made->decode(ids).empty() || ids.empty();
+}
+
+bool safetensors(std::string_view bytes) {
+  if (bytes.size() < kSafetensorsPrefix) return false;
+  std::array<std::byte, kSafetensorsPrefix> prefix;
+  std::memcpy(prefix.data(), bytes.data(), prefix.size());
+  const auto length = safetensors_header_bytes(prefix, bytes.size());
+  if (!length) return false;
+  const std::string_view header = bytes.substr(kSafetensorsPrefix, *length);
+  return parse_safetensors_header(header, bytes.size() - kSafetensorsPrefix - *length).has_value();
+}
+
+bool fault(std::string_view bytes) { return parse_fault(bytes).has_value(); }
+
+constexpr std::string_view kConfig = R"({"architectures":["MixtralForCausalLM"],"model_type":"mixtral","hidden_size":64,
+"intermediate_size":172,"num_hidden_layers":5,"num_attention_heads":8,"num_key_value_heads":4,"head_dim":8,
+"vocab_size":512,"max_position_embeddings":512,"rms_norm_eps":1e-05,"rope_theta":10000.0,"hidden_act":"silu",
+"tie_word_embeddings":true,"attention_bias":false,"mlp_bias":false,"bos_token_id":1,"eos_token_id":2,
+"torch_dtype":"float32","num_local_experts":4,"num_experts_per_tok":2})";
+
+constexpr std::string_view kTokenizer = R"({"version":"1.0","added_tokens":[{"id":0,"content":"<unk>","special":true},
+{"id":1,"content":"<s>","special":true}],"normalizer":{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"_"},
+{"type":"Replace","pattern":{"String":" "},"content":"_"}]},"pre_tokenizer":null,"post_processor":null,"decoder":null,
+"model":{"type":"BPE","unk_token":"<unk>","fuse_unk":true,"byte_fallback":false,
+"vocab":{"<unk>":0,"<s>":1,"a":2,"b":3,"ab":4,"_":5},"merges":["a b"]}})";
+
+constexpr std::string_view kSafetensors(
+    "\x50\x00\x00\x00\x00\x00\x00\x00"
+    R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"k":"v"}} )"
+    "12345678",
+    8 + 80 + 8);
+
+constexpr std::array kParsers = {
+    Parser{"config", config, kConfig},
+    Parser{"tokenizer", tokenizer, kTokenizer},
+    Parser{"safetensors", safetensors, kSafetensors},
+    Parser{"fault", fault, "kill:rank=1:step=ready:count=3"},
+};
+
+}  // namespace
+
+std::span<const Parser> parsers() { return kParsers; }
+
+}  // namespace tandem::fuzz
