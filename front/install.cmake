@@ -2,6 +2,7 @@
 # P/cann: include roots, library names and set_env.sh as vendor build lines expect them.
 set(front ${CMAKE_SOURCE_DIR}/front)
 set(cann ${CMAKE_BINARY_DIR}/generated/cann)
+get_directory_property(TANDEM_CANN_NAMES DIRECTORY ${front} DEFINITION TANDEM_CANN_NAMES)
 install(TARGETS tandem_cann LIBRARY DESTINATION lib)
 install(DIRECTORY ${front}/acl/include/ ${front}/hccl/include/ ${front}/aclnn/include/ DESTINATION cann/include
         FILES_MATCHING PATTERN "*.h")

@@ -71,7 +71,7 @@ step_symbols() {
   local cann
   cann=$(find "$P" -name 'libtandem_cann.so' | head -n 1)
   [ -n "$cann" ] || fail "libtandem_cann.so is missing"
-  only_these "$cann" '^(acl|Hccl|hccl|ascend|tandem_cann)\w*$' '^_Z' '^aclInit$' '^aclrtMalloc$' \
+  only_these "$cann" '^(acl|Acl|Hccl|hccl|tandem_cann)\w*$|^(mem|str|vs|s)\w+_s$' '^_Z' '^aclInit$' '^aclrtMalloc$' \
     '^aclrtSynchronizeStream$' '^aclGetRecentErrMsg$' '^HcclCommInitAll$' '^HcclGetCommName$' \
     '^aclnnWeightQuantMatmulAllReduceAddRmsNorm(GetWorkspaceSize)?$' \
     '^aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm(GetWorkspaceSize)?$'
