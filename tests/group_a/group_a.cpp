@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs every line of tests/cases/group_a.json through the vendor's interface, one thread and one device per rank, and
 // ends with "group A: 67 lines, N run, M excused". Arguments choose lines (A24) or cases (A24/random);
-// --summary FILE writes the closing line there too, --strict expects
-// the vendor's exact codes (with TANDEM_STRICT=1 in the environment).
+// --summary FILE writes the closing line there too, --cases FILE reads
+// other cases, --strict expects the vendor's exact codes (with TANDEM_STRICT=1 in the environment).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -79,14 +79,12 @@ class Driver {
  public:
   explicit Driver(std::vector<std::string> arguments) : chosen_(std::move(arguments)) {
     strict_ = std::erase(chosen_, "--strict") > 0;
-    const auto option = std::find(chosen_.begin(), chosen_.end(), "--summary");
-    if (chosen_.end() - option < 2) return;
-    summary_path_ = option[1];
-    chosen_.erase(option, option + 2);
+    summary_path_ = take_option("--summary");
+    if (const std::string path = take_option("--cases"); !path.empty()) cases_path_ = path;
   }
 
-  int run(const std::string& path) {
-    const std::vector<Line> lines = read_lines(path, strict_);
+  int run() {
+    const std::vector<Line> lines = read_lines(cases_path_, strict_);
     for (const Line& line : lines) run_line(line);
     if (lines.size() != kLines) complain("the file", fmt::format("has {} lines, {} wanted", lines.size(), kLines));
     if (excused_ > kMostExcuses) complain("the file", fmt::format("excuses more than {} lines", kMostExcuses));
@@ -98,6 +96,15 @@ class Driver {
   }
 
  private:
+  // The word after `option`, both taken out of the arguments; "" when absent.
+  std::string take_option(const std::string& option) {
+    const auto found = std::find(chosen_.begin(), chosen_.end(), option);
+    if (chosen_.end() - found < 2) return {};
+    std::string value = found[1];
+    chosen_.erase(found, found + 2);
+    return value;
+  }
+
   bool chosen(const Line& line, const Case& test) const {
     if (chosen_.empty()) return true;
     return std::find_if(chosen_.begin(), chosen_.end(),
@@ -138,6 +145,7 @@ class Driver {
 
   std::vector<std::string> chosen_;
   std::string summary_path_;
+  std::string cases_path_ = TANDEM_SOURCE_DIR "/tests/cases/group_a.json";
   bool strict_ = false;
   Communicators communicators_;
   Judge judge_;
@@ -154,7 +162,7 @@ int main(int argc, char** argv) {
   int result = 0;
   {
     Driver driver({argv + 1, argv + argc});
-    result = driver.run(TANDEM_SOURCE_DIR "/tests/cases/group_a.json");
+    result = driver.run();
   }
   aclrtResetDevice(0);
   aclFinalize();
