@@ -37,17 +37,22 @@ bool Board::inside(int rank) const { return of(rank).progress.inside.load(std::m
 
 uint32_t Board::steps(int rank) const { return of(rank).progress.steps.load(std::memory_order_relaxed); }
 
-// Sleep and wake-up cannot miss each other: here the counter is stored before `waiting` is loaded, the waiter stores
-// `waiting` before it loads the counter, and all four are sequentially consistent. So either this rank sees `waiting`
+// Sleep and wake-up cannot miss each other: here the counter is stored before `blocked` is loaded, the waiter stores
+// `blocked` before it loads the counter, and all four are sequentially consistent. So either this rank sees the goal
 // or the waiter sees the counter.
 void Board::publish(int counter, uint32_t value) const {
   Segment& mine = own();
   mine.progress.steps.fetch_add(1, std::memory_order_relaxed);
   mine.counters[counter].value.store(value, std::memory_order_seq_cst);
   for (int peer = 0; peer < size(); ++peer) {
-    if (peer != rank_ && of(peer).wait.waiting.load(std::memory_order_seq_cst) != 0) ring(peer);
+    const auto goal = blocked(peer);
+    if (goal && goal->peer == rank_ && goal->counter == counter && reached(*goal)) ring(peer);
   }
 }
+
+void Board::say_blocked(const Goal& goal) const { own().blocked.goal.store(goal.packed(), std::memory_order_seq_cst); }
+
+void Board::say_awake() const { own().blocked.goal.store(0, std::memory_order_release); }
 
 void Board::mark_left() const {
   own().state.value.store(static_cast<uint32_t>(RankState::left), std::memory_order_release);
@@ -64,7 +69,7 @@ void Board::ring_all() const {
 }
 
 std::optional<Goal> Board::blocked(int rank) const {
-  const uint64_t word = of(rank).wait.blocked.load(std::memory_order_acquire);
+  const uint64_t word = of(rank).blocked.goal.load(std::memory_order_seq_cst);
   const auto kind = static_cast<int>(word >> 48);
   const auto peer = static_cast<int>(word >> 32 & 0xffff);
   if (kind < 1 || kind > kCounters || peer >= size()) return std::nullopt;

@@ -40,8 +40,11 @@ class Board {
   bool inside(int rank) const;
   uint32_t steps(int rank) const;
 
-  // Stores an own counter (it may only grow) and wakes the peers that sleep.
+  // Stores an own counter (it may only grow) and wakes the peers that wait for it.
   void publish(int counter, uint32_t value) const;
+  // Around a sleep on the own bell: what it waits for.
+  void say_blocked(const Goal& goal) const;
+  void say_awake() const;
   void mark_left() const;
   void ring(int rank) const;
   void ring_all() const;

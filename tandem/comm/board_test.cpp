@@ -18,7 +18,7 @@ struct Segments {
     for (int i = 0; i < size; ++i) pointers.push_back(&memory[static_cast<size_t>(i)]);
   }
   Board board(int rank) const { return Board(rank, pointers); }
-  void block(int rank, const Goal& goal) const { memory[static_cast<size_t>(rank)].wait.blocked = goal.packed(); }
+  void block(int rank, const Goal& goal) const { memory[static_cast<size_t>(rank)].blocked.goal = goal.packed(); }
   std::unique_ptr<Segment[]> memory;
   std::vector<Segment*> pointers;
 };
@@ -60,7 +60,7 @@ TEST(Board, BlameEndsInCyclesAndNonsense) {
   segments.block(1, {0, 0, 1});
   EXPECT_EQ(board.culprit_of({1, 0, 1}).peer, 1);
   for (const uint64_t nonsense : {UINT64_MAX, uint64_t{1} << 48 | uint64_t{3} << 32, uint64_t{9} << 48, uint64_t{7}}) {
-    segments.memory[1].wait.blocked = nonsense;
+    segments.memory[1].blocked.goal = nonsense;
     EXPECT_EQ(board.culprit_of({1, 0, 1}).peer, 1) << nonsense;
   }
 }

@@ -44,8 +44,11 @@ void Communicator::end_turn(uint64_t ticket) {
 }
 
 Expected<uint32_t> Communicator::begin(const Fingerprint& mine) {
-  if (Status s = health(); !s) return fail(s.error());
+  if (impl_->foreign()) return fail(impl_->usable().error());
   impl_->set_operation(mine);
+  if (Status s = health(); !s) {
+    return fail(s.error().code, fmt::format("{}: step begin: {}", impl_->operation_name(), s.error().message));
+  }
   ++impl_->sequence;
   impl_->announced.assign(static_cast<size_t>(size_), mine.local);
   if (size_ == 1) return mine.local;

@@ -23,22 +23,16 @@ std::vector<Segment*> pointers(const std::vector<std::shared_ptr<SegmentMap>>& m
   return result;
 }
 
-// While it lives, peers know that this rank may sleep and what it waits for.
+// While it lives, peers know what this rank waits for, and wake it.
 class Asleep {
  public:
-  Asleep(Segment& own, const Goal& goal) : own_(own) {
-    own_.wait.blocked.store(goal.packed(), std::memory_order_release);
-    own_.wait.waiting.fetch_add(1, std::memory_order_seq_cst);
-  }
-  ~Asleep() {
-    own_.wait.waiting.fetch_sub(1, std::memory_order_relaxed);
-    own_.wait.blocked.store(0, std::memory_order_release);
-  }
+  Asleep(const Board& board, const Goal& goal) : board_(board) { board_.say_blocked(goal); }
+  ~Asleep() { board_.say_awake(); }
   Asleep(const Asleep&) = delete;
   Asleep& operator=(const Asleep&) = delete;
 
  private:
-  Segment& own_;
+  const Board& board_;
 };
 
 }  // namespace
@@ -148,7 +142,7 @@ Status Communicator::Impl::wait_for(const Goal& goal, std::string_view step) {
 Status Communicator::Impl::sleep_for(const Goal& goal, std::string_view step) {
   const std::string name = operation_name();
   const auto& bell = board.own().bell.value;
-  const Asleep asleep(board.own(), goal);
+  const Asleep asleep(board, goal);
   StallClock clock(board, goal, limits, pids, name);
   while (true) {
     const uint32_t seen = bell.load(std::memory_order_seq_cst);

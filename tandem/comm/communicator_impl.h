@@ -60,7 +60,7 @@ struct Communicator::Impl final : public ForkAware {
   TicketQueue tickets;
   uint32_t sequence = 0;
   WaitPolicy policy = WaitPolicy::oversubscribed;  // asked from the device once an operator
-  std::vector<uint32_t> announced;  // by rank, of the current operator
+  std::vector<uint32_t> announced;                 // by rank, of the current operator
   int creator;
 
   mutable std::mutex mutex;  // guards operation, root and own_error

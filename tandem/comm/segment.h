@@ -20,7 +20,7 @@
 //   256  | claim: 1 + rank whose failure is the root cause (rank 0's     |  any rank, once, by compare-exchange
 //        |        segment only)                                          |
 //   384  | bell: futex word the owner sleeps on                          |  any rank adds 1
-//   512  | waiting: owner may be asleep;  blocked: what it waits for     |  owner
+//   512  | blocked: what the owner waits for, 0 while it is awake        |  owner
 //   640  | progress: grows with every step;  inside: in an operator      |  owner
 //        +---------------------------------------------------------------+
 //   768  | counter ready  |                                              |  owner stores, peers read;
@@ -66,9 +66,8 @@ struct alignas(kLineBytes) IdentityLine {
   std::atomic<uint32_t> layout{0};
 };
 
-struct alignas(kLineBytes) WaitLine {
-  std::atomic<uint32_t> waiting{0};
-  std::atomic<uint64_t> blocked{0};  // Goal::packed(), 0 = nothing
+struct alignas(kLineBytes) BlockedLine {
+  std::atomic<uint64_t> goal{0};  // Goal::packed()
 };
 
 struct alignas(kLineBytes) ProgressLine {
@@ -93,7 +92,7 @@ struct Segment {
   CounterLine state;
   CounterLine claim;
   CounterLine bell;
-  WaitLine wait;
+  BlockedLine blocked;
   ProgressLine progress;
   CounterLine counters[kCounters];
   FingerprintSlot slots[2];
