@@ -47,7 +47,7 @@ step_layout() {
 
 # Demangled names a program can link to, without the version node.
 exported() {
-  nm -DC --defined-only "$1" | sed -E 's/^[0-9a-f]* . //; s/@@?[A-Za-z_0-9.]+$//' | grep -vxE '[A-Z]+_[0-9.]+' | sort -u
+  nm -DC --defined-only "$1" | sed -E 's/^[0-9a-f]* . //; s/@@?[A-Za-z_0-9.]+$//' | grep -vxE '[A-Z_]+_[0-9.]+' | sort -u
 }
 
 # only_these LIBRARY ALLOWED FORBIDDEN REQUIRED...: every exported name is allowed, none forbidden, all required there.
