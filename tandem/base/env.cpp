@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/base/env.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -70,6 +72,17 @@ std::optional<std::string> env_text(std::string_view name) {
   const char* value = std::getenv(variable->name.data());
   if (value == nullptr || *value == '\0') return std::nullopt;
   return std::string(value);
+}
+
+std::vector<std::string> env_for_child(std::string_view name, std::string_view value) {
+  assert(find_variable(name) != nullptr && "environment variable is missing from the table");
+  const std::string prefix = std::string(name) + "=";
+  std::vector<std::string> variables;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (!std::string_view(*entry).starts_with(prefix)) variables.emplace_back(*entry);
+  }
+  variables.push_back(prefix + std::string(value));
+  return variables;
 }
 
 std::optional<int64_t> env_integer(std::string_view name, int64_t low, int64_t high) {

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tandem __attribute__((visibility("default"))) {
 
@@ -24,5 +25,8 @@ std::optional<std::string> env_text(std::string_view name);
 // The value as an integer in [low, high]; a malformed or outside value is reported once on stderr and ignored.
 std::optional<int64_t> env_integer(std::string_view name, int64_t low, int64_t high);
 std::optional<double> env_number(std::string_view name, double low, double high);
+
+// Environment of a child process: this one's, with the listed variable set to `value`.
+std::vector<std::string> env_for_child(std::string_view name, std::string_view value);
 
 }  // namespace tandem
