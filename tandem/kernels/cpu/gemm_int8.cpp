@@ -6,6 +6,7 @@
 namespace tandem::TANDEM_ISA {
 namespace {
 
+constexpr int kRowsMost = kTileRows < 4 ? kTileRows : 4;  // a product needs registers of its own before the addition
 constexpr int64_t kPairs = kBlockK / 2;
 constexpr int64_t kPairStrip = kPairs * kStrip;
 
@@ -74,7 +75,10 @@ void run_tile(const Tile& tile) {
   for (int64_t pair = 0; pair < tile.pairs; ++pair) {
     VecI w[kTileVecs];
 #pragma GCC unroll 16
-    for (int v = 0; v < kTileVecs; ++v) w[v] = load_i(tile.strip + pair * kStrip + v * kLanes);
+    for (int v = 0; v < kTileVecs; ++v) {
+      w[v] = load_i(tile.strip + pair * kStrip + v * kLanes);
+      keep_in_register(w[v]);
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       int32_t both;
@@ -97,10 +101,8 @@ void run_tile(const Tile& tile, int64_t rows) {
     case 2: return run_tile<2>(tile);
 #if !defined(TANDEM_ISA_IS_portable)
     case 3: return run_tile<3>(tile);
-    case 4: return run_tile<4>(tile);
-    case 5: return run_tile<5>(tile);
 #endif
-    default: return run_tile<kTileRows>(tile);
+    default: return run_tile<kRowsMost>(tile);
   }
 }
 
@@ -122,12 +124,12 @@ struct Memory {
 
 void run_tiles(const Tile& first, int64_t rows, int64_t columns, const int32_t* panel) {
   for (int64_t c = 0; c < columns; c += kStrip) {
-    for (int64_t r = 0; r < rows; r += kTileRows) {
+    for (int64_t r = 0; r < rows; r += kRowsMost) {
       Tile tile = first;
       tile.x += r;
       tile.strip = panel + c / kStrip * kPairStrip;
       tile.sum += r * kBlockN + c;
-      run_tile(tile, min64(kTileRows, rows - r));
+      run_tile(tile, min64(kRowsMost, rows - r));
     }
   }
 }

@@ -136,7 +136,8 @@ TANDEM_INLINE void transpose4x4(const float* in, int64_t in_stride, float* out, 
 }
 
 // Keeps the compiler from folding one load into every use of it.
-TANDEM_INLINE void keep_in_register([[maybe_unused]] Vec& v) {
+template <class V>
+TANDEM_INLINE void keep_in_register([[maybe_unused]] V& v) {
 #if !defined(TANDEM_SANITIZED) && HWY_TARGET == HWY_AVX3
   asm("" : "+v"(v.raw));
 #elif !defined(TANDEM_SANITIZED) && HWY_TARGET == HWY_AVX2

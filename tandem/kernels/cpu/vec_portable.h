@@ -125,6 +125,7 @@ TANDEM_INLINE void transpose4x4(const float* in, int64_t in_stride, float* out, 
   store(out + 3 * out_stride, __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7));
 }
 
-TANDEM_INLINE void keep_in_register(Vec&) {}
+template <class V>
+TANDEM_INLINE void keep_in_register(V&) {}
 
 }  // namespace tandem::TANDEM_ISA
