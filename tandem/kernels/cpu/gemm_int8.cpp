@@ -75,10 +75,7 @@ void run_tile(const Tile& tile) {
   for (int64_t pair = 0; pair < tile.pairs; ++pair) {
     VecI w[kTileVecs];
 #pragma GCC unroll 16
-    for (int v = 0; v < kTileVecs; ++v) {
-      w[v] = load_i(tile.strip + pair * kStrip + v * kLanes);
-      keep_in_register(w[v]);
-    }
+    for (int v = 0; v < kTileVecs; ++v) w[v] = load_i(tile.strip + pair * kStrip + v * kLanes);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       int32_t both;
