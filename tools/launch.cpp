@@ -17,6 +17,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tandem/base/env.h"
 #include "tandem/exec/wait.h"
 #include "tools/rank_process.h"
 #include "tools/report.h"
@@ -69,14 +70,6 @@ std::vector<std::string> own_arguments() {
   return arguments;
 }
 
-// The environment of a rank: ours and its ticket.
-std::vector<std::string> environment_with(const RankTicket& ticket) {
-  std::vector<std::string> variables;
-  for (char** entry = environ; *entry != nullptr; ++entry) variables.emplace_back(*entry);
-  variables.push_back("TANDEM_RENDEZVOUS=" + write_ticket(ticket));
-  return variables;
-}
-
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> result;
   for (std::string& text : texts) result.push_back(text.data());
@@ -106,7 +99,7 @@ Status start(Child& child, const RankTicket& ticket, bool speaks) {
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(ErrorCode::io, fmt::format("pipe2: {}", std::strerror(errno)));
   child.report_fd = ends[0];
   std::vector<std::string> arguments = own_arguments();
-  std::vector<std::string> environment = environment_with(ticket);
+  std::vector<std::string> environment = env_for_child("TANDEM_RENDEZVOUS", write_ticket(ticket));
   const SpawnActions actions(ends[1], speaks);
   const int error = ::posix_spawn(&child.pid, "/proc/self/exe", actions.get(), nullptr, pointers(arguments).data(),
                                   pointers(environment).data());

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <sys/types.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tandem::cli {
+
+using Variables = std::vector<std::pair<std::string, std::string>>;
+
+struct Outcome {
+  int exit_code = -1;  // 128 + signal when killed by one
+  std::string out, err;
+};
+
+// The built tool, started with these arguments; ends with this object at the latest.
+class Tool {
+ public:
+  explicit Tool(const std::vector<std::string>& arguments, const Variables& environment = {});
+  ~Tool();
+  Tool(const Tool&) = delete;
+  Tool& operator=(const Tool&) = delete;
+
+  pid_t pid() const { return pid_; }
+  // Process ids of its children, in the order they were started.
+  std::vector<pid_t> children() const;
+  // Waits until `count` children run and the first has printed `text`.
+  bool wait_for_text(size_t count, std::string_view text, std::chrono::seconds limit = std::chrono::seconds(60));
+  Outcome finish();
+
+ private:
+  bool read_some(int timeout_ms);
+
+  pid_t pid_ = -1;
+  int out_ = -1, err_ = -1;
+  Outcome outcome_;
+};
+
+Outcome run(const std::vector<std::string>& arguments, const Variables& environment = {});
+// Runs `generate --json` with these arguments and fails the test when that fails.
+nlohmann::json generate(std::vector<std::string> arguments, const Variables& environment = {});
+
+// Whether the process exists and is no zombie.
+bool alive(pid_t pid);
+
+// Folder of an optional test model, or empty.
+std::string shared_model(const std::string& name);
+// The embedded model where it is complete, else an optional one, or empty.
+std::string any_model();
+
+}  // namespace tandem::cli
