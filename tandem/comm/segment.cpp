@@ -129,7 +129,7 @@ size_t window_bytes_for(int size, size_t requested) {
   const size_t share = kCommunicatorBytes / static_cast<size_t>(size);
   size_t bytes = requested;
   if (bytes == 0) {
-    const auto wanted = env_integer("TANDEM_WINDOW_MB", 1, 64).value_or(8);
+    const auto wanted = env_integer("TANDEM_WINDOW_MB", 1, INT32_MAX).value_or(8);
     const auto bound = env_integer("HCCL_BUFFSIZE", 1, INT32_MAX).value_or(INT32_MAX);
     bytes = static_cast<size_t>(std::min(wanted, bound)) * kMiB;
   }

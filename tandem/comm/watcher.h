@@ -15,8 +15,8 @@ namespace tandem {
 class Watcher {
  public:
   // pidfds[r] is the process of rank r; an invalid one is not watched. `ended` runs on the watcher's thread, once a
-  // rank. `witnesses` are sockets to the same processes: kept open, looked at for the log only, because a forked
-  // child may keep a dead peer's socket open.
+  // rank. `witnesses` are sockets to the same processes: kept open, but no proof of life, because a forked child may
+  // keep a dead peer's socket open.
   static Expected<std::unique_ptr<Watcher>> start(std::vector<Descriptor> pidfds, std::vector<Descriptor> witnesses,
                                                   std::function<void(int rank)> ended);
   ~Watcher();
