@@ -43,6 +43,7 @@ size_t packed_bytes(DType dtype, int64_t k, int64_t n) {
 
 Weight pack_weight(const Weight& from, int64_t k, int64_t n, void* to) {
   const Weight packed{to, from.dtype, 0, 0, kPanel};
+  if (k == 0 || n == 0) return packed;
   std::memset(to, 0, packed_bytes(from.dtype, k, n));
   switch (dtype_bits(from.dtype)) {
     case 4: pack_nibbles(from, packed, k, n, to); break;

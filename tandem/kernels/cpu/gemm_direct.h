@@ -24,6 +24,12 @@ struct DirectRun {
 template <class W, int kRows, int kSteps, bool kOffset>
 TANDEM_INLINE void direct_steps(const DirectRun& run, int64_t kk) {
   const int64_t from = kk * run.w.stride_k + run.column;
+  Vec x[kRows][kSteps];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+    for (int step = 0; step < kSteps; ++step) x[r][step] = set(run.x[r][kk + step]);
+  }
   for (int64_t c = 0; c < run.columns; c += kLanes) {
     Vec sum[kRows];
 #pragma GCC unroll 16
@@ -33,7 +39,7 @@ TANDEM_INLINE void direct_steps(const DirectRun& run, int64_t kk) {
       Vec w = W::load(run.w.data, from + step * run.w.stride_k + c);
       if constexpr (kOffset) w = add(w, load(run.offset + c));
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) sum[r] = fma(set(run.x[r][kk + step]), w, sum[r]);
+      for (int r = 0; r < kRows; ++r) sum[r] = fma(x[r][step], w, sum[r]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) store(run.sum + r * run.width + c, sum[r]);
@@ -42,7 +48,8 @@ TANDEM_INLINE void direct_steps(const DirectRun& run, int64_t kk) {
 
 template <class W, int kRows, bool kOffset>
 void direct_rows(const DirectRun& run) {
-  constexpr int kSteps = kRows == 1 ? 8 : kRows == 2 ? 4 : 2;
+  constexpr int kRegisters = kTileVecs == 4 ? 16 : 8;  // that hold x
+  constexpr int kSteps = kRows == 1 ? 8 : kRegisters / (kRows == 3 ? 4 : kRows);
   int64_t kk = run.first;
   for (; kk + kSteps <= run.last; kk += kSteps) direct_steps<W, kRows, kSteps, kOffset>(run, kk);
   for (; kk < run.last; ++kk) direct_steps<W, kRows, 1, kOffset>(run, kk);
