@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <thread>
+
+#include "aclnn/opdev/op_errno.h"
+#include "problem.h"
+
+namespace {
+
+class Executors : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(aclInit(nullptr), ACL_SUCCESS);
+    comms_ = make_comms(1);
+    ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
+    ASSERT_EQ(aclrtCreateStream(&stream_), ACL_SUCCESS);
+    group_ = name_of(comms_[0]);
+  }
+  void TearDown() override {
+    EXPECT_EQ(aclrtDestroyStream(stream_), ACL_SUCCESS);
+    EXPECT_EQ(HcclCommDestroy(comms_[0]), HCCL_SUCCESS);
+  }
+
+  std::vector<HcclComm> comms_;
+  aclrtStream stream_ = nullptr;
+  std::string group_;
+};
+
+TEST_F(Executors, AreUsedUpByTheSecondPhase) {
+  Call call(group_);
+  ASSERT_EQ(call.plan(), 0);
+  EXPECT_GE(call.workspace_size, 512u);
+  EXPECT_EQ(call.run(stream_), 0);
+  EXPECT_EQ(call.run(stream_), ACLNN_ERR_PARAM_INVALID);
+  EXPECT_EQ(aclDestroyAclOpExecutor(call.executor), ACLNN_ERR_PARAM_INVALID);
+  ASSERT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS);
+  EXPECT_EQ(call.y(), 8.0F);
+}
+
+TEST_F(Executors, SurviveARefusedSecondPhase) {
+  Call call(group_);
+  ASSERT_EQ(call.plan(), 0);
+  EXPECT_EQ(aclnnWeightQuantMatmulAllReduceAddRmsNorm(nullptr, 0, call.executor, stream_), ACLNN_ERR_PARAM_NULLPTR);
+  EXPECT_EQ(aclnnWeightQuantMatmulAllReduceAddRmsNorm(call.workspace, 1, call.executor, stream_),
+            ACLNN_ERR_PARAM_NULLPTR);
+  EXPECT_EQ(aclnnWeightQuantMatmulAllReduceAddRmsNorm(call.workspace, call.workspace_size, nullptr, stream_),
+            ACLNN_ERR_PARAM_NULLPTR);
+  EXPECT_EQ(call.run(&call), ACLNN_ERR_PARAM_INVALID);  // no stream
+  EXPECT_EQ(call.run(stream_), 0);
+  ASSERT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS);
+  EXPECT_EQ(call.y(), 8.0F);
+}
+
+TEST_F(Executors, RefuseAStreamOfAnotherDevice) {
+  aclrtStream other = nullptr;
+  Call call(group_);
+  ASSERT_EQ(call.plan(), 0);
+  ASSERT_EQ(aclrtSetDevice(1), ACL_SUCCESS);
+  ASSERT_EQ(aclrtCreateStream(&other), ACL_SUCCESS);
+  EXPECT_EQ(call.run(other), ACLNN_ERR_PARAM_INVALID);
+  EXPECT_EQ(call.run(stream_), 0);
+  EXPECT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS);
+  EXPECT_EQ(aclrtDestroyStream(other), ACL_SUCCESS);
+}
+
+TEST_F(Executors, AreFreedByFinalize) {
+  Call call(group_);
+  ASSERT_EQ(call.plan(), 0);
+  ASSERT_EQ(aclFinalize(), ACL_SUCCESS);
+  EXPECT_EQ(call.run(stream_), ACLNN_ERR_PARAM_INVALID);
+}
+
+TEST_F(Executors, RepeatWithOtherAddresses) {
+  Call call(group_);
+  ASSERT_EQ(call.plan(), 0);
+  ASSERT_EQ(aclSetAclOpExecutorRepeatable(call.executor), 0);
+  for (const float value : {1.0F, 2.0F, 3.0F}) {
+    aclTensor* other = call.halves({4, 8}, value);
+    void* address = nullptr;
+    ASSERT_EQ(aclGetRawTensorAddr(other, &address), 0);
+    ASSERT_EQ(aclSetInputTensorAddr(call.executor, 0, call.x1, address), 0);
+    ASSERT_EQ(call.run(stream_), 0);
+    ASSERT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS);
+    EXPECT_EQ(call.y(), 8 * value);
+  }
+  EXPECT_EQ(aclSetInputTensorAddr(call.executor, 2, call.x1, nullptr), ACLNN_ERR_PARAM_INVALID);  // absent bias
+  EXPECT_EQ(aclSetInputTensorAddr(call.executor, 7, call.x1, nullptr), ACLNN_ERR_PARAM_INVALID);
+  EXPECT_EQ(aclSetTensorAddr(call.executor, 9, call.out, nullptr), ACLNN_ERR_PARAM_INVALID);
+  EXPECT_EQ(aclSetOutputTensorAddr(call.executor, 0, nullptr, nullptr), ACLNN_ERR_PARAM_NULLPTR);
+  EXPECT_EQ(aclDestroyAclOpExecutor(call.executor), 0);
+  EXPECT_EQ(call.run(stream_), ACLNN_ERR_PARAM_INVALID);
+}
+
+TEST_F(Executors, WantAddresses) {
+  Call call(group_);
+  ASSERT_EQ(aclSetRawTensorAddr(call.x1, nullptr), 0);
+  ASSERT_EQ(call.plan(), 0);
+  EXPECT_EQ(call.run(stream_), ACLNN_ERR_PARAM_NULLPTR);
+  EXPECT_EQ(aclDestroyAclOpExecutor(call.executor), 0);
+}
+
+TEST_F(Executors, NeedADevice) {
+  Call call(group_);
+  std::thread([&] { EXPECT_EQ(call.plan(), ACLNN_ERR_RUNTIME_ERROR); }).join();
+}
+
+TEST_F(Executors, AreUsedOnceByManyThreads) {
+  Call call(group_);
+  ASSERT_EQ(call.plan(), 0);
+  std::atomic<int> accepted{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      if (call.run(stream_) == 0) ++accepted;
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(accepted, 1);
+  EXPECT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS);
+}
+
+class Strict : public Executors {
+ protected:
+  void SetUp() override {
+    setenv("TANDEM_STRICT", "1", 1);
+    Executors::SetUp();
+  }
+};
+
+TEST_F(Strict, GivesTheVendorsCodes) {
+  Call call(group_);
+  call.residual = call.halves({4, 16}, 0);
+  EXPECT_EQ(call.plan(), ACLNN_ERR_INNER_TILING_ERROR);
+  EXPECT_EQ(aclnnWeightQuantMatmulAllReduceAddRmsNorm(nullptr, 0, nullptr, stream_), ACLNN_ERR_INNER);
+  Call unknown("no such group");
+  EXPECT_EQ(unknown.plan(), ACLNN_ERR_INNER_TILING_ERROR);
+  const auto three = make_comms(3);
+  Call odd(name_of(three[0]));
+  EXPECT_EQ(odd.plan(), ACLNN_ERR_PARAM_INVALID);
+  for (HcclComm comm : three) EXPECT_EQ(HcclCommDestroy(comm), HCCL_SUCCESS);
+}
+
+}  // namespace
