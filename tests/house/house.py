@@ -354,10 +354,9 @@ def tracked(tree):
 
 def check_spdx(tree):
     """A source file does not begin with its licence."""
-    wanted = re.compile(r"\.(h|cpp|py|sh|cmake|map)$|\.(h|cmake|pc)\.in$|/CMakeLists\.txt$|^CMakeLists\.txt$|^\.ci/run$")
+    wanted = re.compile(r"\.(h|c|cpp|py|sh|cmake)$|\.(h|cmake)\.in$|/CMakeLists\.txt$|^CMakeLists\.txt$|^\.ci/run$")
     return [f"{tree.name(path)}: SPDX-License-Identifier missing" for path in tracked(tree)
-            if wanted.search(tree.name(path)) and not path.name.endswith((".map", ".pc.in"))
-            and "SPDX-License-Identifier: Apache-2.0" not in "\n".join(text_of(path).split("\n")[:3])]
+            if wanted.search(tree.name(path)) and "SPDX-License-Identifier: Apache-2.0" not in "\n".join(text_of(path).split("\n")[:3])]
 
 
 def check_lengths(tree):
