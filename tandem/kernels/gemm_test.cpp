@@ -194,6 +194,7 @@ TEST(Gemm, CasesMatchTheScalarModelBitForBit) {
     for (const KernelTable* table : exact_tables()) {
       const std::string name = std::string(table->name) + " " + c.dump();
       for (const int threads : {1, 3}) {
+        if (threads > 1 && count % 3 != 0) continue;
         const Array y = run(*table, p->args, threads);
         ASSERT_EQ(expected.y.bytes, y.bytes) << name << " threads " << threads;
       }
