@@ -36,7 +36,8 @@ class CppGroup {
 
   // All ranks' results. `adjust` may edit the parameter struct of a rank before it is planned.
   using Adjust = std::function<void(int rank, MmAllReduce&)>;
-  Expected<std::vector<Outputs>> run(const Problem& problem, std::span<const RankData> ranks, const Adjust& adjust = {});
+  Expected<std::vector<Outputs>> run(const Problem& problem, std::span<const RankData> ranks,
+                                     const Adjust& adjust = {});
 
   const std::string& name() const { return communicators_.front()->name(); }
 

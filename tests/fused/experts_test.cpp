@@ -81,9 +81,9 @@ Expected<std::vector<Outputs>> run_experts(const ExpertCase& c, int ranks, const
     const auto index = static_cast<size_t>(rank);
     op.x1 = data.x1[index].view({c.m, c.top_k, p.k});
     op.x2 = {};
-    op.experts = ExpertList{views[index],
-                            make_tensor(const_cast<int32_t*>(choice.expert.data()), DType::i32, {c.m, c.top_k}),
-                            make_tensor(const_cast<float*>(choice.weight.data()), DType::f32, {c.m, c.top_k})};
+    op.experts =
+        ExpertList{views[index], make_tensor(const_cast<int32_t*>(choice.expert.data()), DType::i32, {c.m, c.top_k}),
+                   make_tensor(const_cast<float*>(choice.weight.data()), DType::f32, {c.m, c.top_k})};
   };
   return Groups().run(p, make_ranks(p), adjust);
 }

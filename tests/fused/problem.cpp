@@ -154,9 +154,7 @@ void store(DType dtype, std::byte* bytes, int64_t index, double value) {
   }
 }
 
-double Stored::at(int64_t row, int64_t col) const {
-  return load(dtype, bytes.data(), row * row_step + col * col_step);
-}
+double Stored::at(int64_t row, int64_t col) const { return load(dtype, bytes.data(), row * row_step + col * col_step); }
 
 TensorView Stored::view(std::initializer_list<int64_t> dims) const {
   void* data = const_cast<std::byte*>(bytes.data());

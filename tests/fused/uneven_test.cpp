@@ -63,7 +63,8 @@ Expected<std::vector<Outputs>> run_split(const Problem& whole, const RankData& a
 }
 
 TEST(UnevenSplit, LiesWithinTheBoundAndRepeatsItsBits) {
-  const std::vector<Split> splits{{{20, 0, 17}}, {{37, 0}}, {{0, 37}}, {{1, 36}}, {{3, 9, 1, 11, 13}}, {{5, 0, 0, 0, 0, 0, 0, 6}}};
+  const std::vector<Split> splits{{{20, 0, 17}}, {{37, 0}},           {{0, 37}},
+                                  {{1, 36}},     {{3, 9, 1, 11, 13}}, {{5, 0, 0, 0, 0, 0, 0, 6}}};
   for (const Split& split : splits) {
     for (const DType weight : {DType::i8, DType::i4, DType::f16}) {
       SCOPED_TRACE(split.k.size());

@@ -40,8 +40,8 @@ std::vector<Step> parse_steps(const json& object, int status, bool strict) {
     return steps;
   }
   for (const json& step : object.at("steps")) {
-    steps.push_back({step.at("do"), step.value("executor", "a"), step.value("workspace", "own"),
-                     parse_status(step, strict)});
+    steps.push_back(
+        {step.at("do"), step.value("executor", "a"), step.value("workspace", "own"), parse_status(step, strict)});
   }
   return steps;
 }

@@ -42,7 +42,9 @@ bool stored_transposed(const Problem& p, const std::string& name) {
 char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
 
 bool word_at(const std::string& text, size_t begin, size_t end) {
-  const auto letter = [&](size_t i) { return i < text.size() && std::isalnum(static_cast<unsigned char>(text[i])) != 0; };
+  const auto letter = [&](size_t i) {
+    return i < text.size() && std::isalnum(static_cast<unsigned char>(text[i])) != 0;
+  };
   return !(begin > 0 && letter(begin - 1)) && !letter(end);
 }
 

@@ -88,8 +88,8 @@ class Driver {
     for (const Line& line : lines) run_line(line);
     if (lines.size() != kLines) complain("the file", fmt::format("has {} lines, {} wanted", lines.size(), kLines));
     if (excused_ > kMostExcuses) complain("the file", fmt::format("excuses more than {} lines", kMostExcuses));
-    const std::string summary = fmt::format("group A{}: {} lines, {} run, {} excused", strict_ ? " strict" : "",
-                                            lines.size(), run_, excused_);
+    const std::string summary =
+        fmt::format("group A{}: {} lines, {} run, {} excused", strict_ ? " strict" : "", lines.size(), run_, excused_);
     std::printf("%s\n", summary.c_str());
     if (!summary_path_.empty()) std::ofstream(summary_path_) << summary << (failures_ == 0 ? "" : ", FAILED") << '\n';
     return failures_ == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -28,7 +28,8 @@ std::string own_expectation(const Case& test, const RankData& data, const Snapsh
   std::string text;
   if (test.y_all) text = all_equal(dtype, got.y, *test.y_all, "y");
   if (text.empty() && test.norm_all) text = all_equal(dtype, got.norm, *test.norm_all, "normOut");
-  if (text.empty() && test.y_is_residual && got.y != fused::operand(data, "residual").bytes) text = "y is not the residual";
+  if (text.empty() && test.y_is_residual && got.y != fused::operand(data, "residual").bytes)
+    text = "y is not the residual";
   return text;
 }
 

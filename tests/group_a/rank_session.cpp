@@ -102,7 +102,8 @@ Arguments RankSession::arguments(uint64_t* size, aclOpExecutor** executor) const
 std::string RankSession::plan(const Step& step) {
   Executor fresh;
   const aclnnStatus got = plan_form(test_.form, arguments(&fresh.size, &fresh.handle));
-  if (std::string text = expect_status("the first phase", got, step, test_.says); !text.empty() || got != 0) return text;
+  if (std::string text = expect_status("the first phase", got, step, test_.says); !text.empty() || got != 0)
+    return text;
   if (fresh.handle == nullptr) return "the first phase gave no executor";
   if (test_.empty && fresh.size != 0) return fmt::format("workspace of {} bytes for an empty problem", fresh.size);
   if (!test_.empty && fresh.size < 512) return fmt::format("workspace of {} bytes, at least 512 wanted", fresh.size);
@@ -112,7 +113,8 @@ std::string RankSession::plan(const Step& step) {
 }
 
 std::string RankSession::run(const Step& step) {
-  if (step.executor == "none") return expect_status("the second phase", run_form(test_.form, nullptr, 0, nullptr, stream_), step, "executor");
+  if (step.executor == "none")
+    return expect_status("the second phase", run_form(test_.form, nullptr, 0, nullptr, stream_), step, "executor");
   const Executor& own = executors_.at(step.executor);
   void* workspace = own.workspace.data();
   uint64_t size = own.size;

@@ -127,9 +127,9 @@ aclnnStatus plan_form(const std::string& form, const Arguments& a) {
         a.stream_mode, a.group_size, a.norm, a.workspace_size, a.executor);
   }
   if (form == "quant") {
-    return aclnnQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(a.x1, a.x2, a.bias, a.scale, a.residual, a.gamma,
-                                                               a.epsilon, a.group, a.reduce_op, a.comm_turn,
-                                                               a.stream_mode, a.y, a.norm, a.workspace_size, a.executor);
+    return aclnnQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
+        a.x1, a.x2, a.bias, a.scale, a.residual, a.gamma, a.epsilon, a.group, a.reduce_op, a.comm_turn, a.stream_mode,
+        a.y, a.norm, a.workspace_size, a.executor);
   }
   if (form == "inplace_quant") {
     return aclnnInplaceQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
