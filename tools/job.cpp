@@ -92,6 +92,9 @@ Expected<Job> make_job(const GenerateFlags& flags) {
     return fail(ErrorCode::invalid_argument, fmt::format("--tp {}, at most {} wanted (TANDEM_DEVICES raises it)", flags.tp,
                                                          Device::count()));
   }
+  if (!(flags.temperature >= 0)) {
+    return fail(ErrorCode::invalid_argument, fmt::format("--temperature {}, 0 or more wanted", flags.temperature));
+  }
   auto folder = model_folder(flags.model);
   if (!folder) return fail(folder.error());
   job.folder = *folder;

@@ -80,6 +80,8 @@ struct Bad {
   const char* value;
 };
 
+void PrintTo(const Bad& bad, std::ostream* out) { *out << bad.member << "=" << bad.value; }
+
 class BadConfig : public testing::TestWithParam<Bad> {};
 
 TEST_P(BadConfig, IsRefusedByName) {

@@ -99,6 +99,8 @@ struct Hostile {
   const char* why;
 };
 
+void PrintTo(const Hostile& hostile, std::ostream* out) { *out << hostile.why; }
+
 class HostileHeader : public Files, public testing::WithParamInterface<Hostile> {};
 
 TEST_P(HostileHeader, IsRefused) {

@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 // Ranks and what they are.
-using Layout = std::tuple<int, const char*>;
+using Layout = std::tuple<int, std::string>;
 
 std::vector<std::string> at(const Layout& layout, const std::string& model, std::vector<std::string> more) {
   const auto& [tp, ranks] = layout;
@@ -38,7 +38,7 @@ void expect_close(const json& logits, const json& wanted) {
   }
 }
 
-class Reference : public testing::TestWithParam<std::tuple<Layout, const char*>> {};
+class Reference : public testing::TestWithParam<std::tuple<Layout, std::string>> {};
 
 TEST_P(Reference, GreedyTokensAndLogits) {
   const auto& [layout, name] = GetParam();
