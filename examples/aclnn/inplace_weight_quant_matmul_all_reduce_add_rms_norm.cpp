@@ -14,29 +14,29 @@
 #include "problem.h"
 
 // Every call returns a code; the text says what was given and what is wanted.
-static bool good(int code, const char *call) {
+static bool good(int code, const char* call) {
   if (code == 0) return true;
-  const char *text = aclGetRecentErrMsg();
+  const char* text = aclGetRecentErrMsg();
   std::printf("%s failed with %d: %s\n", call, code, text == nullptr ? "no message" : text);
   return false;
 }
 
 // Device memory with the descriptor of a row-major tensor in it.
 struct Tensor {
-  void *memory = nullptr;
-  aclTensor *descriptor = nullptr;
+  void* memory = nullptr;
+  aclTensor* descriptor = nullptr;
 
   template <class T>
-  bool make(const std::vector<T> &values, const std::vector<int64_t> &dims, aclDataType type) {
+  bool make(const std::vector<T>& values, const std::vector<int64_t>& dims, aclDataType type) {
     const size_t bytes = values.size() * sizeof(T);
     if (!good(aclrtMalloc(&memory, bytes, ACL_MEM_MALLOC_HUGE_FIRST), "aclrtMalloc")) return false;
     if (!good(aclrtMemcpy(memory, bytes, values.data(), bytes, ACL_MEMCPY_HOST_TO_DEVICE), "aclrtMemcpy")) return false;
-    descriptor = aclCreateTensor(dims.data(), dims.size(), type, nullptr, 0, ACL_FORMAT_ND, dims.data(), dims.size(),
-                                 memory);
+    descriptor =
+        aclCreateTensor(dims.data(), dims.size(), type, nullptr, 0, ACL_FORMAT_ND, dims.data(), dims.size(), memory);
     return good(descriptor == nullptr ? -1 : 0, "aclCreateTensor");
   }
 
-  bool read(std::vector<uint16_t> &values) const {
+  bool read(std::vector<uint16_t>& values) const {
     const size_t bytes = values.size() * sizeof(uint16_t);
     return good(aclrtMemcpy(values.data(), bytes, memory, bytes, ACL_MEMCPY_DEVICE_TO_HOST), "aclrtMemcpy");
   }
@@ -50,7 +50,7 @@ struct Tensor {
 struct Operands {
   Tensor x1, x2, bias, scale, offset, residual, gamma, norm;
 
-  bool make(const Problem &problem, int rank) {
+  bool make(const Problem& problem, int rank) {
     const std::vector<uint16_t> zeros(kRows * kN);
     const std::vector<int64_t> columns = {kN}, result = {1, kRows, kN};
     return x1.make(problem.x1[rank], {kRows, kK}, ACL_FLOAT16) && x2.make(problem.x2[rank], {kK, kN}, ACL_INT8) &&
@@ -62,15 +62,14 @@ struct Operands {
 };
 
 // Both phases. The first checks the arguments and says how much workspace the second wants; the second only enqueues.
-static bool run_operator(const Operands &o, const char *group, aclrtStream stream) {
+static bool run_operator(const Operands& o, const char* group, aclrtStream stream) {
   uint64_t size = 0;
-  aclOpExecutor *executor = nullptr;
+  aclOpExecutor* executor = nullptr;
   const int planned = aclnnInplaceWeightQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
       o.x1.descriptor, o.x2.descriptor, o.bias.descriptor, o.scale.descriptor, o.offset.descriptor,
-      o.residual.descriptor, o.gamma.descriptor, kEpsilon, group, "sum", 0, 1, 0, o.norm.descriptor,
-      &size, &executor);
+      o.residual.descriptor, o.gamma.descriptor, kEpsilon, group, "sum", 0, 1, 0, o.norm.descriptor, &size, &executor);
   if (!good(planned, "aclnnInplaceWeightQuantMatmulAllReduceAddRmsNormGetWorkspaceSize")) return false;
-  void *workspace = nullptr;
+  void* workspace = nullptr;
   if (size > 0 && !good(aclrtMalloc(&workspace, size, ACL_MEM_MALLOC_HUGE_FIRST), "aclrtMalloc")) return false;
   const int enqueued = aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm(workspace, size, executor, stream);
   const bool done = good(enqueued, "aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm") &&
@@ -78,7 +77,7 @@ static bool run_operator(const Operands &o, const char *group, aclrtStream strea
   return (workspace == nullptr || good(aclrtFree(workspace), "aclrtFree")) && done;
 }
 
-static bool compare(const Operands &o, const Expected &expected, int rank) {
+static bool compare(const Operands& o, const Expected& expected, int rank) {
   std::vector<uint16_t> y(kRows * kN), norm(kRows * kN);
   if (!o.residual.read(y) || !o.norm.read(norm)) return false;
   const double y_error = largest_error(y, expected.y);
@@ -89,12 +88,12 @@ static bool compare(const Operands &o, const Expected &expected, int rank) {
 }
 
 // One rank: its device, its stream, the name of its communicator, and the operator.
-static bool run_rank(const Problem &problem, const Expected &expected, int rank, HcclComm comm) {
+static bool run_rank(const Problem& problem, const Expected& expected, int rank, HcclComm comm) {
   if (!good(aclrtSetDevice(rank), "aclrtSetDevice")) return false;
   aclrtStream stream = nullptr;
   char group[128] = {};
-  bool done = good(aclrtCreateStream(&stream), "aclrtCreateStream") &&
-              good(HcclGetCommName(comm, group), "HcclGetCommName");
+  bool done =
+      good(aclrtCreateStream(&stream), "aclrtCreateStream") && good(HcclGetCommName(comm, group), "HcclGetCommName");
   if (done) {
     Operands operands;
     done = operands.make(problem, rank) && run_operator(operands, group, stream) && compare(operands, expected, rank);
@@ -119,7 +118,7 @@ int main() {
   for (int rank = 0; rank < kRanks; ++rank) {
     threads.emplace_back([&, rank] { done[rank] = run_rank(problem, expected, rank, comms[rank]) ? 1 : 0; });
   }
-  for (std::thread &thread : threads) thread.join();
+  for (std::thread& thread : threads) thread.join();
 
   bool all = true;
   for (int rank = 0; rank < kRanks; ++rank) {

@@ -20,12 +20,12 @@ struct Problem {
   std::vector<uint16_t> bias, scale, offset, residual, gamma;
 };
 
-inline double next_random(uint32_t &state) {
+inline double next_random(uint32_t& state) {
   state = state * 1664525u + 1013904223u;
   return static_cast<double>(state >> 8) / 8388608.0 - 1.0;  // [-1, 1)
 }
 
-inline std::vector<uint16_t> random_halves(size_t count, double around, double spread, uint32_t &state) {
+inline std::vector<uint16_t> random_halves(size_t count, double around, double spread, uint32_t& state) {
   std::vector<uint16_t> values(count);
   for (size_t i = 0; i < count; ++i) {
     values[i] = aclFloatToFloat16(static_cast<float>(around + spread * next_random(state)));
@@ -54,8 +54,9 @@ struct Expected {
   std::vector<double> y, norm;
 };
 
-// The formulas as they stand, in double: every rank adds the bias, so it counts once per rank that passes it (here: one).
-inline Expected expected_of(const Problem &problem) {
+// The formulas as they stand, in double: every rank adds the bias, so it counts once per rank that passes it (here:
+// one).
+inline Expected expected_of(const Problem& problem) {
   Expected expected;
   expected.y.resize(kRows * kN);
   expected.norm.resize(kRows * kN);
@@ -85,7 +86,7 @@ inline Expected expected_of(const Problem &problem) {
 }
 
 // The largest error relative to max(1, |expected|); a NaN gives infinity.
-inline double largest_error(const std::vector<uint16_t> &got, const std::vector<double> &expected) {
+inline double largest_error(const std::vector<uint16_t>& got, const std::vector<double>& expected) {
   double largest = 0;
   for (size_t i = 0; i < got.size(); ++i) {
     const double error = std::fabs(aclFloat16ToFloat(got[i]) - expected[i]) / std::fmax(1.0, std::fabs(expected[i]));

@@ -155,7 +155,8 @@ aclError same_device(int from, int* to) {
 aclError parameter(aclSysParamOpt opt, int64_t* read, const int64_t* write) {
   Runtime& shared = runtime();
   const uint32_t index = bits_of(opt);
-  if (index >= shared.parameters.size()) return wrong_argument("system parameter: unknown, one of aclSysParamOpt wanted");
+  if (index >= shared.parameters.size())
+    return wrong_argument("system parameter: unknown, one of aclSysParamOpt wanted");
   const std::lock_guard lock(shared.mutex);
   if (write != nullptr) shared.parameters[index] = *write;
   if (read != nullptr) *read = shared.parameters[index];
@@ -215,7 +216,8 @@ aclError aclrtSynchronizeDevice() {
 }
 
 aclError aclrtSynchronizeDeviceWithTimeout(int32_t timeout) {
-  if (timeout < -1) return wrong_argument("aclrtSynchronizeDeviceWithTimeout: timeout below -1, -1 or milliseconds wanted");
+  if (timeout < -1)
+    return wrong_argument("aclrtSynchronizeDeviceWithTimeout: timeout below -1, -1 or milliseconds wanted");
   return acl_call([&] { return front::synchronize_device(timeout); });
 }
 

@@ -22,7 +22,8 @@ template <class Body>
 aclError with_event(void* handle, Body&& body) {
   const auto event = runtime().events.find(handle);
   if (event) return body(*event);
-  return report(ACL_ERROR_RT_INVALID_HANDLE, "EE1001", "event: unknown handle, one of an event that was not destroyed wanted");
+  return report(ACL_ERROR_RT_INVALID_HANDLE, "EE1001",
+                "event: unknown handle, one of an event that was not destroyed wanted");
 }
 
 aclError record(EventHandle& event, void* stream) {
@@ -151,7 +152,8 @@ aclError aclrtSynchronizeEvent(aclrtEvent event) {
 }
 
 aclError aclrtSynchronizeEventWithTimeout(aclrtEvent event, int32_t timeout) {
-  if (timeout < -1) return wrong_argument("aclrtSynchronizeEventWithTimeout: timeout below -1, -1 or milliseconds wanted");
+  if (timeout < -1)
+    return wrong_argument("aclrtSynchronizeEventWithTimeout: timeout below -1, -1 or milliseconds wanted");
   return acl_call([&] {
     return front::with_event(event,
                              [&](front::EventHandle& found) { return front::synchronize_event(found, timeout); });

@@ -18,9 +18,10 @@ namespace {
 // Two builds in one process would share nothing but names.
 aclError check_versions() {
   if (std::strcmp(TANDEM_VERSION, version()) == 0) return ACL_SUCCESS;
-  return report(ACL_ERROR_INTERNAL_ERROR, "EH9999",
-                fmt::format("aclInit: libtandem_cann is version {}, libtandem {} was loaded, one version of both wanted",
-                            TANDEM_VERSION, version()));
+  return report(
+      ACL_ERROR_INTERNAL_ERROR, "EH9999",
+      fmt::format("aclInit: libtandem_cann is version {}, libtandem {} was loaded, one version of both wanted",
+                  TANDEM_VERSION, version()));
 }
 
 aclError check_config(const char* path) {
@@ -37,7 +38,8 @@ aclError initialize(const char* path) {
   const std::lock_guard lock(shared.mutex);
   if (shared.init_count > 0) {
     ++shared.init_count;
-    return report(ACL_ERROR_REPEAT_INITIALIZE, "EH0004", "aclInit: already initialized, one call before aclFinalize wanted");
+    return report(ACL_ERROR_REPEAT_INITIALIZE, "EH0004",
+                  "aclInit: already initialized, one call before aclFinalize wanted");
   }
   if (const auto code = check_versions(); code != ACL_SUCCESS) return code;
   if (const auto code = check_config(path); code != ACL_SUCCESS) return code;
@@ -115,8 +117,7 @@ aclError aclsysGetCANNVersion(aclCANNPackageName name, aclCANNPackageVersion* ve
 const char* aclGetRecentErrMsg() { return tandem::front::recent_message(); }
 
 const char* aclrtGetSocName() {
-  static const std::string& name =
-      *new std::string(tandem::env_text("TANDEM_SOC").value_or("Ascend910B3"));
+  static const std::string& name = *new std::string(tandem::env_text("TANDEM_SOC").value_or("Ascend910B3"));
   return name.c_str();
 }
 

@@ -47,7 +47,8 @@ aclError allocate_host(void** pointer, size_t size) {
                     ? nullptr
                     : std::aligned_alloc(kAlignment, (size + kAlignment - 1) / kAlignment * kAlignment);
   if (block == nullptr) {
-    return report(ACL_ERROR_RT_MEMORY_ALLOCATION, "EE1005", fmt::format("aclrtMallocHost: {} bytes were refused", size));
+    return report(ACL_ERROR_RT_MEMORY_ALLOCATION, "EE1005",
+                  fmt::format("aclrtMallocHost: {} bytes were refused", size));
   }
   HostBlocks& blocks = HostBlocks::instance();
   const std::lock_guard lock(blocks.mutex);

@@ -72,7 +72,9 @@ Expected<int> device_index(int user_device) {
                           user_device, devices.size()));
 }
 
-std::shared_ptr<Context> current_context() { return t_context == nullptr ? nullptr : runtime().contexts.find(t_context); }
+std::shared_ptr<Context> current_context() {
+  return t_context == nullptr ? nullptr : runtime().contexts.find(t_context);
+}
 
 void set_current_context(void* handle) { t_context = handle; }
 
@@ -80,8 +82,9 @@ void* current_context_handle() { return t_context; }
 
 aclError no_context(std::string_view call) noexcept {
   return report(ACL_ERROR_RT_CONTEXT_NULL, "EE1002",
-                std::string(call) + ": this thread has no context, a device wanted: call aclrtSetDevice or "
-                                    "aclrtSetCurrentContext first");
+                std::string(call) +
+                    ": this thread has no context, a device wanted: call aclrtSetDevice or "
+                    "aclrtSetCurrentContext first");
 }
 
 Expected<std::shared_ptr<StreamHandle>> make_stream(int device) {

@@ -37,9 +37,10 @@ aclError synchronize_stream(void* handle, int timeout) {
   if (timeout < 0) return report_acl((*stream)->queue->synchronize());
   const auto status = (*stream)->queue->synchronize_for(timeout);
   if (status) return report_acl(*status);
-  return report(ACL_ERROR_RT_STREAM_SYNC_TIMEOUT, "EE1003",
-                fmt::format("aclrtSynchronizeStreamWithTimeout: {} ms passed, the stream still works: wait again or give more",
-                            timeout));
+  return report(
+      ACL_ERROR_RT_STREAM_SYNC_TIMEOUT, "EE1003",
+      fmt::format("aclrtSynchronizeStreamWithTimeout: {} ms passed, the stream still works: wait again or give more",
+                  timeout));
 }
 
 }  // namespace
@@ -68,7 +69,8 @@ aclError aclrtSynchronizeStream(aclrtStream stream) {
 }
 
 aclError aclrtSynchronizeStreamWithTimeout(aclrtStream stream, int32_t timeout) {
-  if (timeout < -1) return wrong_argument("aclrtSynchronizeStreamWithTimeout: timeout below -1, -1 or milliseconds wanted");
+  if (timeout < -1)
+    return wrong_argument("aclrtSynchronizeStreamWithTimeout: timeout below -1, -1 or milliseconds wanted");
   return acl_call([&] { return front::synchronize_stream(stream, timeout); });
 }
 

@@ -10,7 +10,7 @@
 namespace tandem::front {
 
 HandleTable<Executor>& executors() {
-  static HandleTable<Executor>& table = [] () -> HandleTable<Executor>& {
+  static HandleTable<Executor>& table = []() -> HandleTable<Executor>& {
     at_finalize([] { executors().clear(); });
     return *new HandleTable<Executor>;
   }();
@@ -48,7 +48,8 @@ aclnnStatus set_address(aclOpExecutor* handle, Which which, size_t index, aclTen
   const std::lock_guard lock(executor->mutex);
   auto* operand = operand_at(*executor, which, index);
   if (operand == nullptr || operand->view == nullptr) {
-    return wrong(ACLNN_ERR_PARAM_INVALID, fmt::format("operand {} is absent, the index of a given tensor wanted", index));
+    return wrong(ACLNN_ERR_PARAM_INVALID,
+                 fmt::format("operand {} is absent, the index of a given tensor wanted", index));
   }
   aclSetRawTensorAddr(tensor, address);
   operand->view->data = address == nullptr ? nullptr : static_cast<char*>(address) + operand->offset;

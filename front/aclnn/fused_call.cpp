@@ -51,8 +51,14 @@ std::string_view scale_name(const FusedCall& call) {
 }
 
 std::array<Named, 9> tensors_of(const FusedCall& call) {
-  return {{{"x1", call.x1}, {"x2", call.x2}, {"bias", call.bias}, {scale_name(call), call.scale},
-           {"antiquantOffset", call.offset}, {"residual", call.residual}, {"gamma", call.gamma}, {"y", call.y},
+  return {{{"x1", call.x1},
+           {"x2", call.x2},
+           {"bias", call.bias},
+           {scale_name(call), call.scale},
+           {"antiquantOffset", call.offset},
+           {"residual", call.residual},
+           {"gamma", call.gamma},
+           {"y", call.y},
            {"normOut", call.norm}}};
 }
 
@@ -92,10 +98,10 @@ void check_inner_sizes(Gate& gate, const FusedCall& call) {
 }
 
 bool private_format(int format) {
-  constexpr std::array kPrivate = {ACL_FORMAT_NC1HWC0, ACL_FORMAT_FRACTAL_Z, ACL_FORMAT_NC1HWC0_C04,
-                                   ACL_FORMAT_FRACTAL_NZ, ACL_FORMAT_NDC1HWC0, ACL_FRACTAL_Z_3D,
+  constexpr std::array kPrivate = {ACL_FORMAT_NC1HWC0,          ACL_FORMAT_FRACTAL_Z,        ACL_FORMAT_NC1HWC0_C04,
+                                   ACL_FORMAT_FRACTAL_NZ,       ACL_FORMAT_NDC1HWC0,         ACL_FRACTAL_Z_3D,
                                    ACL_FORMAT_FRACTAL_NZ_C0_16, ACL_FORMAT_FRACTAL_NZ_C0_32, ACL_FORMAT_FRACTAL_NZ_C0_2,
-                                   ACL_FORMAT_FRACTAL_NZ_C0_4, ACL_FORMAT_FRACTAL_NZ_C0_8};
+                                   ACL_FORMAT_FRACTAL_NZ_C0_4,  ACL_FORMAT_FRACTAL_NZ_C0_8};
   return std::find(kPrivate.begin(), kPrivate.end(), format) != kPrivate.end();
 }
 
@@ -113,7 +119,8 @@ void check_types(Gate& gate, const FusedCall& call) {
   }
   if (call.weights == Weights::plain) gate.check.same_dtype("x2", x2, "x1", x1.dtype);
   if (call.weights == Weights::weight_only) {
-    gate.check.dtype("x2", x2, {DType::i8, DType::i4}).same_dtype("antiquantScale", view_of(call.scale), "x1", x1.dtype);
+    gate.check.dtype("x2", x2, {DType::i8, DType::i4})
+        .same_dtype("antiquantScale", view_of(call.scale), "x1", x1.dtype);
     gate.check.same_dtype("antiquantOffset", view_of(call.offset), "antiquantScale", x1.dtype);
   }
   if (full && residual.dtype == DType::bf16) gate.check.dtype("dequantScale", view_of(call.scale), {DType::bf16});
@@ -145,14 +152,18 @@ void check_layouts(Gate& gate, const FusedCall& call) {
   gate.tiling().rank("x1", view_of(call.x1), 2, 3);
   gate.api().rank("x2", x2, 2, 2).contiguous("x1", view_of(call.x1)).contiguous("bias", view_of(call.bias));
   gate.check.contiguous("y", view_of(call.y)).contiguous("normOut", view_of(call.norm));
-  gate.found_by(ACLNN_ERR_INNER).contiguous("residual", view_of(call.residual)).contiguous("gamma", view_of(call.gamma));
+  gate.found_by(ACLNN_ERR_INNER)
+      .contiguous("residual", view_of(call.residual))
+      .contiguous("gamma", view_of(call.gamma));
   if (gate.check.failed()) return;
   const bool row_major = x2.contiguous();
   gate.api().that(row_major || x2.transposed().contiguous(),
-                  "x2 {} has strides [{},{}], a row-major or transposed matrix wanted", x2.describe(), x2.step(0), x2.step(1));
+                  "x2 {} has strides [{},{}], a row-major or transposed matrix wanted", x2.describe(), x2.step(0),
+                  x2.step(1));
   const int64_t inner = x2.dim(row_major ? 1 : 0);
   gate.tiling().that(x2.dtype != DType::i4 || inner % 2 == 0,
-                     "x2 {} has {} elements on its contiguous axis, an even number wanted for i4", x2.describe(), inner);
+                     "x2 {} has {} elements on its contiguous axis, an even number wanted for i4", x2.describe(),
+                     inner);
 }
 
 void check_shapes(Gate& gate, const FusedCall& call) {
@@ -194,7 +205,8 @@ void check_group_scale(Gate& gate, const FusedCall& call, int64_t k, int64_t n) 
                   "antiquantScale is {}, [{},{}] wanted for antiquantGroupSize {}", scale.describe(), groups, n, size);
   if (gate.check.failed()) return;
   const auto plain = [](const TensorView& view) { return view.contiguous() || view.transposed().contiguous(); };
-  gate.check.that(plain(scale), "antiquantScale {} has gaps, a row-major or transposed matrix wanted", scale.describe());
+  gate.check.that(plain(scale), "antiquantScale {} has gaps, a row-major or transposed matrix wanted",
+                  scale.describe());
   const TensorView& offset = view_of(call.offset);
   const bool good = !offset.present() || (offset.rank == 2 && plain(offset));
   gate.check.that(good, "antiquantOffset {} has gaps, a row-major or transposed matrix wanted", offset.describe());
@@ -239,7 +251,8 @@ Refusal check_rest(const FusedCall& call) {
 Refusal check_group(const FusedCall& call, int device) {
   Gate gate(call.name);
   const auto comm = Communicator::find(call.group, device);
-  gate.tiling().that(comm.has_value(), "group {}, the name HcclGetCommName gives for a communicator of this device wanted",
+  gate.tiling().that(comm.has_value(),
+                     "group {}, the name HcclGetCommName gives for a communicator of this device wanted",
                      comm ? "" : comm.error().message);
   if (!comm || !strict()) return gate.refusal();
   const int size = (*comm)->size();

@@ -11,7 +11,7 @@ namespace tandem::front {
 
 enum class Weights : uint8_t { plain, weight_only, full };
 
-// One call of a ..MatmulAllReduceAddRmsNormGetWorkspaceSize, whichever of the six.
+// One call of a ..MatmulAllReduceAddRmsNormGetWorkspaceSize, whichever of the six; fields in the vendor's order.
 struct FusedCall {
   std::string_view name;
   Weights weights = Weights::plain;

@@ -75,16 +75,17 @@ aclnnStatus first_phase(const FusedCall& call) {
   return publish(std::move(executor), call.workspace_size, call.executor);
 }
 
-aclnnStatus guarded_first_phase(const FusedCall& call) noexcept {
-  return aclnn_call([&] { return first_phase(call); });
+// A FusedCall from its fields in order.
+template <class... Fields>
+aclnnStatus plan_call(Fields... fields) noexcept {
+  return aclnn_call([&] { return first_phase(FusedCall{fields...}); });
 }
 
 }  // namespace
 }  // namespace tandem::front
 
-using tandem::front::FusedCall;
-using tandem::front::guarded_first_phase;
 using tandem::front::launch;
+using tandem::front::plan_call;
 using tandem::front::Weights;
 
 extern "C" {
@@ -94,12 +95,9 @@ aclnnStatus aclnnWeightQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
     const aclTensor* antiquantOffset, const aclTensor* residual, const aclTensor* gamma, double epsilon,
     const char* group, const char* reduceOp, int64_t commTurn, int64_t streamMode, int64_t antiquantGroupSize,
     const aclTensor* y, const aclTensor* normOut, uint64_t* workspaceSize, aclOpExecutor** executor) {
-  return guarded_first_phase({.name = "aclnnWeightQuantMatmulAllReduceAddRmsNorm", .weights = Weights::weight_only,
-                              .x1 = x1, .x2 = x2, .bias = bias, .scale = antiquantScale, .offset = antiquantOffset,
-                              .residual = residual, .gamma = gamma, .epsilon = epsilon, .group = group,
-                              .reduce_op = reduceOp, .comm_turn = commTurn, .stream_mode = streamMode,
-                              .group_size = antiquantGroupSize, .y = y, .norm = normOut,
-                              .workspace_size = workspaceSize, .executor = executor});
+  return plan_call("aclnnWeightQuantMatmulAllReduceAddRmsNorm", Weights::weight_only, false, x1, x2, bias,
+                   antiquantScale, antiquantOffset, residual, gamma, epsilon, group, reduceOp, commTurn, streamMode,
+                   antiquantGroupSize, y, normOut, workspaceSize, executor);
 }
 
 aclnnStatus aclnnWeightQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
@@ -112,12 +110,9 @@ aclnnStatus aclnnInplaceWeightQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
     const aclTensor* antiquantOffset, const aclTensor* residual, const aclTensor* gamma, double epsilon,
     const char* group, const char* reduceOp, int64_t commTurn, int64_t streamMode, int64_t antiquantGroupSize,
     const aclTensor* normOut, uint64_t* workspaceSize, aclOpExecutor** executor) {
-  return guarded_first_phase({.name = "aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm",
-                              .weights = Weights::weight_only, .inplace = true, .x1 = x1, .x2 = x2, .bias = bias,
-                              .scale = antiquantScale, .offset = antiquantOffset, .residual = residual, .gamma = gamma,
-                              .epsilon = epsilon, .group = group, .reduce_op = reduceOp, .comm_turn = commTurn,
-                              .stream_mode = streamMode, .group_size = antiquantGroupSize, .norm = normOut,
-                              .workspace_size = workspaceSize, .executor = executor});
+  return plan_call("aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm", Weights::weight_only, true, x1, x2, bias,
+                   antiquantScale, antiquantOffset, residual, gamma, epsilon, group, reduceOp, commTurn, streamMode,
+                   antiquantGroupSize, nullptr, normOut, workspaceSize, executor);
 }
 
 aclnnStatus aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize,
@@ -125,16 +120,16 @@ aclnnStatus aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm(void* workspace, ui
   return launch(workspace, workspaceSize, executor, stream);
 }
 
-aclnnStatus aclnnQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
-    const aclTensor* x1, const aclTensor* x2, const aclTensor* bias, const aclTensor* dequantScale,
-    const aclTensor* residual, const aclTensor* gamma, double epsilon, const char* group, const char* reduceOp,
-    int64_t commTurn, int64_t streamMode, const aclTensor* y, const aclTensor* normOut, uint64_t* workspaceSize,
-    aclOpExecutor** executor) {
-  return guarded_first_phase({.name = "aclnnQuantMatmulAllReduceAddRmsNorm", .weights = Weights::full, .x1 = x1,
-                              .x2 = x2, .bias = bias, .scale = dequantScale, .residual = residual, .gamma = gamma,
-                              .epsilon = epsilon, .group = group, .reduce_op = reduceOp, .comm_turn = commTurn,
-                              .stream_mode = streamMode, .y = y, .norm = normOut, .workspace_size = workspaceSize,
-                              .executor = executor});
+aclnnStatus aclnnQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2,
+                                                                const aclTensor* bias, const aclTensor* dequantScale,
+                                                                const aclTensor* residual, const aclTensor* gamma,
+                                                                double epsilon, const char* group, const char* reduceOp,
+                                                                int64_t commTurn, int64_t streamMode,
+                                                                const aclTensor* y, const aclTensor* normOut,
+                                                                uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return plan_call("aclnnQuantMatmulAllReduceAddRmsNorm", Weights::full, false, x1, x2, bias, dequantScale, nullptr,
+                   residual, gamma, epsilon, group, reduceOp, commTurn, streamMode, 0, y, normOut, workspaceSize,
+                   executor);
 }
 
 aclnnStatus aclnnQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
@@ -146,11 +141,9 @@ aclnnStatus aclnnInplaceQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
     const aclTensor* x1, const aclTensor* x2, const aclTensor* bias, const aclTensor* dequantScale,
     const aclTensor* residual, const aclTensor* gamma, double epsilon, const char* group, const char* reduceOp,
     int64_t commTurn, int64_t streamMode, const aclTensor* normOut, uint64_t* workspaceSize, aclOpExecutor** executor) {
-  return guarded_first_phase({.name = "aclnnInplaceQuantMatmulAllReduceAddRmsNorm", .weights = Weights::full,
-                              .inplace = true, .x1 = x1, .x2 = x2, .bias = bias, .scale = dequantScale,
-                              .residual = residual, .gamma = gamma, .epsilon = epsilon, .group = group,
-                              .reduce_op = reduceOp, .comm_turn = commTurn, .stream_mode = streamMode, .norm = normOut,
-                              .workspace_size = workspaceSize, .executor = executor});
+  return plan_call("aclnnInplaceQuantMatmulAllReduceAddRmsNorm", Weights::full, true, x1, x2, bias, dequantScale,
+                   nullptr, residual, gamma, epsilon, group, reduceOp, commTurn, streamMode, 0, nullptr, normOut,
+                   workspaceSize, executor);
 }
 
 aclnnStatus aclnnInplaceQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
@@ -158,14 +151,14 @@ aclnnStatus aclnnInplaceQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t
   return launch(workspace, workspaceSize, executor, stream);
 }
 
-aclnnStatus aclnnMatmulAllReduceAddRmsNormGetWorkspaceSize(
-    const aclTensor* x1, const aclTensor* x2, const aclTensor* bias, const aclTensor* residual, const aclTensor* gamma,
-    double epsilon, const char* group, const char* reduceOp, int64_t commTurn, int64_t streamMode, const aclTensor* y,
-    const aclTensor* normOut, uint64_t* workspaceSize, aclOpExecutor** executor) {
-  return guarded_first_phase({.name = "aclnnMatmulAllReduceAddRmsNorm", .weights = Weights::plain, .x1 = x1, .x2 = x2,
-                              .bias = bias, .residual = residual, .gamma = gamma, .epsilon = epsilon, .group = group,
-                              .reduce_op = reduceOp, .comm_turn = commTurn, .stream_mode = streamMode, .y = y,
-                              .norm = normOut, .workspace_size = workspaceSize, .executor = executor});
+aclnnStatus aclnnMatmulAllReduceAddRmsNormGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2,
+                                                           const aclTensor* bias, const aclTensor* residual,
+                                                           const aclTensor* gamma, double epsilon, const char* group,
+                                                           const char* reduceOp, int64_t commTurn, int64_t streamMode,
+                                                           const aclTensor* y, const aclTensor* normOut,
+                                                           uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return plan_call("aclnnMatmulAllReduceAddRmsNorm", Weights::plain, false, x1, x2, bias, nullptr, nullptr, residual,
+                   gamma, epsilon, group, reduceOp, commTurn, streamMode, 0, y, normOut, workspaceSize, executor);
 }
 
 aclnnStatus aclnnMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
@@ -177,11 +170,9 @@ aclnnStatus aclnnInplaceMatmulAllReduceAddRmsNormGetWorkspaceSize(
     const aclTensor* x1, const aclTensor* x2, const aclTensor* bias, const aclTensor* residual, const aclTensor* gamma,
     double epsilon, const char* group, const char* reduceOp, int64_t commTurn, int64_t streamMode,
     const aclTensor* normOut, uint64_t* workspaceSize, aclOpExecutor** executor) {
-  return guarded_first_phase({.name = "aclnnInplaceMatmulAllReduceAddRmsNorm", .weights = Weights::plain,
-                              .inplace = true, .x1 = x1, .x2 = x2, .bias = bias, .residual = residual, .gamma = gamma,
-                              .epsilon = epsilon, .group = group, .reduce_op = reduceOp, .comm_turn = commTurn,
-                              .stream_mode = streamMode, .norm = normOut, .workspace_size = workspaceSize,
-                              .executor = executor});
+  return plan_call("aclnnInplaceMatmulAllReduceAddRmsNorm", Weights::plain, true, x1, x2, bias, nullptr, nullptr,
+                   residual, gamma, epsilon, group, reduceOp, commTurn, streamMode, 0, nullptr, normOut, workspaceSize,
+                   executor);
 }
 
 aclnnStatus aclnnInplaceMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,

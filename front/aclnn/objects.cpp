@@ -53,7 +53,8 @@ std::string_view fault_of(const Description& said) {
   if (said.storage_count > 0 && said.storage == nullptr) return "storageDims is null, dimensions wanted";
   if (!sensible(said.storage, said.storage_count)) return "storageDims negative or too large, extents wanted";
   constexpr int64_t kMostOffset = INT64_MAX / 64;
-  if (said.offset < 0 || said.offset > kMostOffset) return "offset negative or too large, a place in the storage wanted";
+  if (said.offset < 0 || said.offset > kMostOffset)
+    return "offset negative or too large, a place in the storage wanted";
   return {};
 }
 
@@ -75,7 +76,8 @@ bool describe_into(aclTensor& tensor, const Description& said, int type, int for
   tensor.view = make_tensor(nullptr, dtype_of(type), said.dims, static_cast<int>(said.count));
   if (said.strides != nullptr) std::copy_n(said.strides, said.count, tensor.view.stride.begin());
   if (said.offset * dtype_bits(tensor.view.dtype) % 8 != 0) {
-    report(ACLNN_ERR_PARAM_INVALID, kOperatorMark, "aclCreateTensor: offset in the middle of a byte, an even one wanted");
+    report(ACLNN_ERR_PARAM_INVALID, kOperatorMark,
+           "aclCreateTensor: offset in the middle of a byte, an even one wanted");
     return false;
   }
   set_data(tensor, said.data);
@@ -83,7 +85,8 @@ bool describe_into(aclTensor& tensor, const Description& said, int type, int for
 }
 
 aclnnStatus null_argument(std::string_view call) {
-  return report(ACLNN_ERR_PARAM_NULLPTR, kOperatorMark, fmt::format("{}: a null pointer, an object and places wanted", call));
+  return report(ACLNN_ERR_PARAM_NULLPTR, kOperatorMark,
+                fmt::format("{}: a null pointer, an object and places wanted", call));
 }
 
 aclnnStatus copy_out(std::string_view call, const int64_t* from, uint64_t count, int64_t** values, uint64_t* number) {

@@ -40,26 +40,31 @@ aclnnStatus enqueue(Executor& executor, void* workspace, uint64_t size, aclrtStr
   const auto target = stream_of(stream);
   if (!target) return refuse(ACLNN_ERR_PARAM_INVALID, target.error().message);
   if ((*target)->device != executor.device.index()) {
-    return refuse(ACLNN_ERR_PARAM_INVALID, fmt::format("stream of device {}, one of device {} wanted (the first phase's)",
-                                                       (*target)->device, executor.device.index()));
+    return refuse(ACLNN_ERR_PARAM_INVALID,
+                  fmt::format("stream of device {}, one of device {} wanted (the first phase's)", (*target)->device,
+                              executor.device.index()));
   }
   if (!has_addresses(executor.inputs) || !has_addresses(executor.outputs)) {
     return refuse(ACLNN_ERR_PARAM_NULLPTR, "a tensor has no address, aclrtMalloc'ed memory wanted");
   }
   if (const auto status = refresh(executor); !status) return report_aclnn(status.error());
-  const auto status = executor.plan->run({static_cast<std::byte*>(workspace), executor.workspace_bytes}, *(*target)->queue);
+  const auto status =
+      executor.plan->run({static_cast<std::byte*>(workspace), executor.workspace_bytes}, *(*target)->queue);
   if (status) return ACLNN_SUCCESS;
   return report(strict() ? ACLNN_ERR_INNER : aclnn_code(status.error().code), kOperatorMark, status.error().message);
 }
 
 aclnnStatus use(aclOpExecutor* handle, void* workspace, uint64_t size, aclrtStream stream) {
   if (handle == nullptr) {
-    return refuse(strict() ? ACLNN_ERR_INNER : ACLNN_ERR_PARAM_NULLPTR, "executor is null, one of the first phase wanted");
+    return refuse(strict() ? ACLNN_ERR_INNER : ACLNN_ERR_PARAM_NULLPTR,
+                  "executor is null, one of the first phase wanted");
   }
   const auto executor = executors().find(handle);
-  if (!executor) return refuse(ACLNN_ERR_PARAM_INVALID, "executor is used up or unknown, a new one of the first phase wanted");
+  if (!executor)
+    return refuse(ACLNN_ERR_PARAM_INVALID, "executor is used up or unknown, a new one of the first phase wanted");
   const std::lock_guard lock(executor->mutex);
-  if (executor->consumed) return refuse(ACLNN_ERR_PARAM_INVALID, "executor is used up, a new one of the first phase wanted");
+  if (executor->consumed)
+    return refuse(ACLNN_ERR_PARAM_INVALID, "executor is used up, a new one of the first phase wanted");
   if (!executor->empty) {
     if (const auto code = enqueue(*executor, workspace, size, stream); code != ACLNN_SUCCESS) return code;
   }

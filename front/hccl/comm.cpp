@@ -63,7 +63,8 @@ HcclResult hccl_call(Function&& body) noexcept {
 template <class Body>
 HcclResult with_comm(std::string_view call, void* handle, bool arguments, Body&& body) noexcept {
   return hccl_call([&]() -> HcclResult {
-    if (handle == nullptr || !arguments) return refuse(HCCL_E_PTR, "{}: a null pointer, a communicator and places wanted", call);
+    if (handle == nullptr || !arguments)
+      return refuse(HCCL_E_PTR, "{}: a null pointer, a communicator and places wanted", call);
     const auto found = communicators().find(handle);
     if (!found) return refuse(HCCL_E_PARA, "{}: unknown communicator, one that was not destroyed wanted", call);
     return body(*found->comm);
@@ -87,7 +88,8 @@ Expected<std::vector<int>> device_list(uint32_t count, const int32_t* devices) {
     const auto index = device_index(devices == nullptr ? static_cast<int>(rank) : devices[rank]);
     if (!index) return fail(index.error());
     if (!seen.insert(*index).second) {
-      return fail(ErrorCode::invalid_argument, fmt::format("device {} is listed twice, different devices wanted", *index));
+      return fail(ErrorCode::invalid_argument,
+                  fmt::format("device {} is listed twice, different devices wanted", *index));
     }
     indices.push_back(*index);
   }
@@ -166,7 +168,8 @@ size_t window_bytes(const ConfigValues& values) {
   return static_cast<size_t>(values.buffer_mb) << 20;
 }
 
-HcclResult init_root(uint32_t size, const HcclRootInfo* info, uint32_t rank, const HcclCommConfig* config, HcclComm* handle) {
+HcclResult init_root(uint32_t size, const HcclRootInfo* info, uint32_t rank, const HcclCommConfig* config,
+                     HcclComm* handle) {
   if (info == nullptr || handle == nullptr) {
     return refuse(HCCL_E_PTR, "HcclCommInitRootInfo: a null pointer, root info and a place wanted");
   }
@@ -174,7 +177,8 @@ HcclResult init_root(uint32_t size, const HcclRootInfo* info, uint32_t rank, con
     return refuse(HCCL_E_PARA, "HcclCommInitRootInfo: rank {} of {}, a rank below nRanks wanted", rank, size);
   }
   const std::string address = address_of(*info);
-  if (address.empty()) return refuse(HCCL_E_PARA, "HcclCommInitRootInfo: unknown root info, one of HcclGetRootInfo wanted");
+  if (address.empty())
+    return refuse(HCCL_E_PARA, "HcclCommInitRootInfo: unknown root info, one of HcclGetRootInfo wanted");
   const auto context = current_context();
   if (!context) return refuse(HCCL_E_RUNTIME, "HcclCommInitRootInfo: no device, aclrtSetDevice before it wanted");
   ConfigValues values;
@@ -184,8 +188,11 @@ HcclResult init_root(uint32_t size, const HcclRootInfo* info, uint32_t rank, con
     values = std::move(*read);
   }
   if (values.name.empty()) values.name = fmt::format("{}_60000_0_{}", kRootAddress, address);
-  Rendezvous rendezvous{.rank = static_cast<int>(rank), .size = static_cast<int>(size), .name = values.name,
-                        .address = address, .device = context->device};
+  Rendezvous rendezvous{.rank = static_cast<int>(rank),
+                        .size = static_cast<int>(size),
+                        .name = values.name,
+                        .address = address,
+                        .device = context->device};
   auto comm = Communicator::connect(rendezvous, window_bytes(values));
   if (!comm) return refuse(comm.error());
   *handle = insert(std::move(*comm));
@@ -233,7 +240,8 @@ HcclResult HcclCommInitRootInfo(uint32_t nRanks, const HcclRootInfo* rootInfo, u
 HcclResult HcclCommInitRootInfoConfig(uint32_t nRanks, const HcclRootInfo* rootInfo, uint32_t rank,
                                       const HcclCommConfig* config, HcclComm* comm) {
   return front::hccl_call([&]() -> HcclResult {
-    if (config == nullptr) return front::refuse(HCCL_E_PTR, "HcclCommInitRootInfoConfig: config is null, a config wanted");
+    if (config == nullptr)
+      return front::refuse(HCCL_E_PTR, "HcclCommInitRootInfoConfig: config is null, a config wanted");
     return front::init_root(nRanks, rootInfo, rank, config, comm);
   });
 }
@@ -289,12 +297,31 @@ HcclResult HcclGetCommAsyncError(HcclComm comm, HcclResult* asyncError) {
 }
 
 const char* HcclGetErrorString(HcclResult code) {
-  static constexpr const char* kTexts[] = {
-      "no error", "parameter error", "empty pointer", "memory error", "internal error", "not support feature",
-      "not found specific resource", "resource unavailable", "call system interface error", "timeout", "open file fail",
-      "tcp connect fail", "roce connect fail", "tcp transfer fail", "roce transfer fail", "call runtime api fail",
-      "call driver api fail", "call profiling api fail", "call cce api fail", "call network api fail", "try again",
-      "error cqe", "error communicator suspending", "retry constraint", "out of memory"};
+  static constexpr const char* kTexts[] = {"no error",
+                                           "parameter error",
+                                           "empty pointer",
+                                           "memory error",
+                                           "internal error",
+                                           "not support feature",
+                                           "not found specific resource",
+                                           "resource unavailable",
+                                           "call system interface error",
+                                           "timeout",
+                                           "open file fail",
+                                           "tcp connect fail",
+                                           "roce connect fail",
+                                           "tcp transfer fail",
+                                           "roce transfer fail",
+                                           "call runtime api fail",
+                                           "call driver api fail",
+                                           "call profiling api fail",
+                                           "call cce api fail",
+                                           "call network api fail",
+                                           "try again",
+                                           "error cqe",
+                                           "error communicator suspending",
+                                           "retry constraint",
+                                           "out of memory"};
   uint32_t index = 0;
   std::memcpy(&index, &code, sizeof(index));
   return index < std::size(kTexts) ? kTexts[index] : "unknown error";
@@ -306,7 +333,8 @@ HcclResult HcclSetConfig(HcclConfig config, HcclConfigValue configValue) {
   constexpr int32_t kStrict = 2;
   return front::hccl_call([&]() -> HcclResult {
     if (config != HCCL_DETERMINISTIC || configValue.value < 0 || configValue.value > kStrict) {
-      return front::refuse(HCCL_E_PARA, "HcclSetConfig: value {}, HCCL_DETERMINISTIC with 0, 1 or 2 wanted", configValue.value);
+      return front::refuse(HCCL_E_PARA, "HcclSetConfig: value {}, HCCL_DETERMINISTIC with 0, 1 or 2 wanted",
+                           configValue.value);
     }
     front::g_deterministic = configValue.value;
     return HCCL_SUCCESS;
@@ -316,7 +344,8 @@ HcclResult HcclSetConfig(HcclConfig config, HcclConfigValue configValue) {
 HcclResult HcclGetConfig(HcclConfig config, HcclConfigValue* configValue) {
   return front::hccl_call([&]() -> HcclResult {
     if (configValue == nullptr) return front::refuse(HCCL_E_PTR, "HcclGetConfig: configValue is null, a place wanted");
-    if (config != HCCL_DETERMINISTIC) return front::refuse(HCCL_E_PARA, "HcclGetConfig: unknown, HCCL_DETERMINISTIC wanted");
+    if (config != HCCL_DETERMINISTIC)
+      return front::refuse(HCCL_E_PARA, "HcclGetConfig: unknown, HCCL_DETERMINISTIC wanted");
     configValue->value = front::g_deterministic;
     return HCCL_SUCCESS;
   });

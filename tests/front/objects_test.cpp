@@ -13,7 +13,8 @@ using Dims = std::vector<int64_t>;
 
 aclTensor* make(const Dims& dims, const int64_t* strides = nullptr, aclDataType type = ACL_FLOAT16, int64_t offset = 0,
                 void* data = nullptr) {
-  return aclCreateTensor(dims.data(), dims.size(), type, strides, offset, ACL_FORMAT_ND, dims.data(), dims.size(), data);
+  return aclCreateTensor(dims.data(), dims.size(), type, strides, offset, ACL_FORMAT_ND, dims.data(), dims.size(),
+                         data);
 }
 
 Dims taken(int64_t* values, uint64_t count) {

@@ -25,8 +25,8 @@ aclTensor* Call::tensor(const std::vector<int64_t>& dims, aclDataType type, cons
   EXPECT_EQ(aclrtMalloc(&block, bytes, ACL_MEM_MALLOC_HUGE_FIRST), ACL_SUCCESS);
   EXPECT_EQ(aclrtMemcpy(block, bytes, values, bytes, ACL_MEMCPY_HOST_TO_DEVICE), ACL_SUCCESS);
   memory_.push_back(block);
-  tensors_.push_back(aclCreateTensor(dims.data(), dims.size(), type, nullptr, 0, ACL_FORMAT_ND, dims.data(),
-                                     dims.size(), block));
+  tensors_.push_back(
+      aclCreateTensor(dims.data(), dims.size(), type, nullptr, 0, ACL_FORMAT_ND, dims.data(), dims.size(), block));
   return tensors_.back();
 }
 
@@ -38,9 +38,9 @@ aclTensor* Call::halves(const std::vector<int64_t>& dims, float value) {
 }
 
 aclnnStatus Call::plan() {
-  const auto code = aclnnWeightQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
-      x1, x2, nullptr, scale, nullptr, residual, gamma, 1e-6, group.c_str(), "sum", 0, 1, 0, out, norm, &workspace_size,
-      &executor);
+  const auto code = aclnnWeightQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(x1, x2, nullptr, scale, nullptr, residual,
+                                                                              gamma, 1e-6, group.c_str(), "sum", 0, 1,
+                                                                              0, out, norm, &workspace_size, &executor);
   if (code == 0 && workspace_size > 0 && workspace == nullptr) {
     EXPECT_EQ(aclrtMalloc(&workspace, workspace_size, ACL_MEM_MALLOC_HUGE_FIRST), ACL_SUCCESS);
   }

@@ -4,7 +4,7 @@
 #include "acl/acl_base_rt.h"
 
 /* Handles of recorded graphs. No function of this library takes them yet. */
-typedef void *aclmdlRI;
-typedef void *aclmdlRITask;
+typedef void* aclmdlRI;
+typedef void* aclmdlRITask;
 
 #endif

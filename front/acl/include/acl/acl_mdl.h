@@ -3,6 +3,7 @@
 #define TANDEM_ACL_MDL_H
 #include "acl/acl_base.h"
 
-/* The vendor's interface to compiled models lies outside this library; the header exists for programs that include it. */
+/* The vendor's interface to compiled models lies outside this library; the header exists for programs that include it.
+ */
 
 #endif

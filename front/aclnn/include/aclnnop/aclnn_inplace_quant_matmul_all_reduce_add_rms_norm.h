@@ -17,13 +17,12 @@ extern "C" {
 // for fp16 output, bf16 for bf16 output.
 // A workspace size of 0 is reported for empty problems only.
 ACLNN_API aclnnStatus aclnnInplaceQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
-    const aclTensor *x1, const aclTensor *x2, const aclTensor *bias, const aclTensor *dequantScale,
-    const aclTensor *residual, const aclTensor *gamma, double epsilon, const char *group, const char *reduceOp,
-    int64_t commTurn, int64_t streamMode, const aclTensor *normOut, uint64_t *workspaceSize,
-    aclOpExecutor **executor);
+    const aclTensor* x1, const aclTensor* x2, const aclTensor* bias, const aclTensor* dequantScale,
+    const aclTensor* residual, const aclTensor* gamma, double epsilon, const char* group, const char* reduceOp,
+    int64_t commTurn, int64_t streamMode, const aclTensor* normOut, uint64_t* workspaceSize, aclOpExecutor** executor);
 
-ACLNN_API aclnnStatus aclnnInplaceQuantMatmulAllReduceAddRmsNorm(void *workspace, uint64_t workspaceSize,
-                                                                 aclOpExecutor *executor, const aclrtStream stream);
+ACLNN_API aclnnStatus aclnnInplaceQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize,
+                                                                 aclOpExecutor* executor, const aclrtStream stream);
 
 #ifdef __cplusplus
 }

@@ -15,16 +15,12 @@ extern "C" {
 // y = all_reduce_sum(x1 @ W + bias) + residual; normOut = y * gamma / sqrt(mean(y^2) + epsilon).
 // x1, x2 fp16 or bf16; W = x2.
 // A workspace size of 0 is reported for empty problems only.
-ACLNN_API aclnnStatus aclnnMatmulAllReduceAddRmsNormGetWorkspaceSize(const aclTensor *x1, const aclTensor *x2,
-                                                                     const aclTensor *bias, const aclTensor *residual,
-                                                                     const aclTensor *gamma, double epsilon,
-                                                                     const char *group, const char *reduceOp,
-                                                                     int64_t commTurn, int64_t streamMode,
-                                                                     const aclTensor *y, const aclTensor *normOut,
-                                                                     uint64_t *workspaceSize,
-                                                                     aclOpExecutor **executor);
+ACLNN_API aclnnStatus aclnnMatmulAllReduceAddRmsNormGetWorkspaceSize(
+    const aclTensor* x1, const aclTensor* x2, const aclTensor* bias, const aclTensor* residual, const aclTensor* gamma,
+    double epsilon, const char* group, const char* reduceOp, int64_t commTurn, int64_t streamMode, const aclTensor* y,
+    const aclTensor* normOut, uint64_t* workspaceSize, aclOpExecutor** executor);
 
-ACLNN_API aclnnStatus aclnnMatmulAllReduceAddRmsNorm(void *workspace, uint64_t workspaceSize, aclOpExecutor *executor,
+ACLNN_API aclnnStatus aclnnMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                                      const aclrtStream stream);
 
 #ifdef __cplusplus

@@ -17,13 +17,13 @@ extern "C" {
 // antiquantScale with scales [1], [n], [1, n] or [ceil(k / antiquantGroupSize), n].
 // A workspace size of 0 is reported for empty problems only.
 ACLNN_API aclnnStatus aclnnWeightQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
-    const aclTensor *x1, const aclTensor *x2, const aclTensor *bias, const aclTensor *antiquantScale,
-    const aclTensor *antiquantOffset, const aclTensor *residual, const aclTensor *gamma, double epsilon,
-    const char *group, const char *reduceOp, int64_t commTurn, int64_t streamMode, int64_t antiquantGroupSize,
-    const aclTensor *y, const aclTensor *normOut, uint64_t *workspaceSize, aclOpExecutor **executor);
+    const aclTensor* x1, const aclTensor* x2, const aclTensor* bias, const aclTensor* antiquantScale,
+    const aclTensor* antiquantOffset, const aclTensor* residual, const aclTensor* gamma, double epsilon,
+    const char* group, const char* reduceOp, int64_t commTurn, int64_t streamMode, int64_t antiquantGroupSize,
+    const aclTensor* y, const aclTensor* normOut, uint64_t* workspaceSize, aclOpExecutor** executor);
 
-ACLNN_API aclnnStatus aclnnWeightQuantMatmulAllReduceAddRmsNorm(void *workspace, uint64_t workspaceSize,
-                                                                aclOpExecutor *executor, const aclrtStream stream);
+ACLNN_API aclnnStatus aclnnWeightQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize,
+                                                                aclOpExecutor* executor, const aclrtStream stream);
 
 #ifdef __cplusplus
 }

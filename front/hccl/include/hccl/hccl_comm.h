@@ -11,37 +11,37 @@ extern "C" {
 #endif
 
 /* Every rank of one process: rank i on devices[i] (null: 0..ndev-1). All get one name. */
-ACL_FUNC_VISIBILITY HcclResult HcclCommInitAll(uint32_t ndev, int32_t *devices, HcclComm *comms);
+ACL_FUNC_VISIBILITY HcclResult HcclCommInitAll(uint32_t ndev, int32_t* devices, HcclComm* comms);
 
 /* Ranks of one host, as threads or as processes; the call waits until all have joined. */
-ACL_FUNC_VISIBILITY HcclResult HcclGetRootInfo(HcclRootInfo *rootInfo);
-ACL_FUNC_VISIBILITY HcclResult HcclCommInitRootInfo(uint32_t nRanks, const HcclRootInfo *rootInfo, uint32_t rank,
-                                                    HcclComm *comm);
-ACL_FUNC_VISIBILITY HcclResult HcclCommInitRootInfoConfig(uint32_t nRanks, const HcclRootInfo *rootInfo, uint32_t rank,
-                                                          const HcclCommConfig *config, HcclComm *comm);
+ACL_FUNC_VISIBILITY HcclResult HcclGetRootInfo(HcclRootInfo* rootInfo);
+ACL_FUNC_VISIBILITY HcclResult HcclCommInitRootInfo(uint32_t nRanks, const HcclRootInfo* rootInfo, uint32_t rank,
+                                                    HcclComm* comm);
+ACL_FUNC_VISIBILITY HcclResult HcclCommInitRootInfoConfig(uint32_t nRanks, const HcclRootInfo* rootInfo, uint32_t rank,
+                                                          const HcclCommConfig* config, HcclComm* comm);
 
 /* Not in this version: HCCL_E_NOT_SUPPORT. */
-ACL_FUNC_VISIBILITY HcclResult HcclCommInitClusterInfo(const char *clusterInfo, uint32_t rank, HcclComm *comm);
-ACL_FUNC_VISIBILITY HcclResult HcclCommInitClusterInfoConfig(const char *clusterInfo, uint32_t rank,
-                                                             HcclCommConfig *config, HcclComm *comm);
-ACL_FUNC_VISIBILITY HcclResult HcclCreateSubCommConfig(HcclComm *comm, uint32_t rankNum, uint32_t *rankIds,
+ACL_FUNC_VISIBILITY HcclResult HcclCommInitClusterInfo(const char* clusterInfo, uint32_t rank, HcclComm* comm);
+ACL_FUNC_VISIBILITY HcclResult HcclCommInitClusterInfoConfig(const char* clusterInfo, uint32_t rank,
+                                                             HcclCommConfig* config, HcclComm* comm);
+ACL_FUNC_VISIBILITY HcclResult HcclCreateSubCommConfig(HcclComm* comm, uint32_t rankNum, uint32_t* rankIds,
                                                        uint64_t subCommId, uint32_t subCommRankId,
-                                                       HcclCommConfig *config, HcclComm *subComm);
+                                                       HcclCommConfig* config, HcclComm* subComm);
 
 /* Also right after the rank's device was reset, and from any thread. */
 ACL_FUNC_VISIBILITY HcclResult HcclCommDestroy(HcclComm comm);
 /* commName has room for 128 characters. */
-ACL_FUNC_VISIBILITY HcclResult HcclGetCommName(HcclComm comm, char *commName);
-ACL_FUNC_VISIBILITY HcclResult HcclGetRankSize(HcclComm comm, uint32_t *rankSize);
-ACL_FUNC_VISIBILITY HcclResult HcclGetRankId(HcclComm comm, uint32_t *rank);
-ACL_FUNC_VISIBILITY HcclResult HcclGetCommAsyncError(HcclComm comm, HcclResult *asyncError);
-ACL_FUNC_VISIBILITY const char *HcclGetErrorString(HcclResult code);
+ACL_FUNC_VISIBILITY HcclResult HcclGetCommName(HcclComm comm, char* commName);
+ACL_FUNC_VISIBILITY HcclResult HcclGetRankSize(HcclComm comm, uint32_t* rankSize);
+ACL_FUNC_VISIBILITY HcclResult HcclGetRankId(HcclComm comm, uint32_t* rank);
+ACL_FUNC_VISIBILITY HcclResult HcclGetCommAsyncError(HcclComm comm, HcclResult* asyncError);
+ACL_FUNC_VISIBILITY const char* HcclGetErrorString(HcclResult code);
 ACL_FUNC_VISIBILITY uint32_t HcclGetCommConfigCapability(void);
 /* Results are deterministic whatever is set. */
 ACL_FUNC_VISIBILITY HcclResult HcclSetConfig(HcclConfig config, HcclConfigValue configValue);
-ACL_FUNC_VISIBILITY HcclResult HcclGetConfig(HcclConfig config, HcclConfigValue *configValue);
+ACL_FUNC_VISIBILITY HcclResult HcclGetConfig(HcclConfig config, HcclConfigValue* configValue);
 
-static inline void HcclCommConfigInit(HcclCommConfig *config) {
+static inline void HcclCommConfigInit(HcclCommConfig* config) {
   const size_t size = sizeof(HcclCommConfig);
   if (config == NULL) return;
   memset(config, 0, size);

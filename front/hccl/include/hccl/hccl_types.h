@@ -38,9 +38,9 @@ typedef enum {
   HCCL_E_RESERVED
 } HcclResult;
 
-typedef void *HcclComm;
-typedef void *HcclConn;
-typedef void *HcclCommSymWindow;
+typedef void* HcclComm;
+typedef void* HcclConn;
+typedef void* HcclCommSymWindow;
 
 typedef enum {
   HCCL_REDUCE_SUM = 0,
@@ -125,7 +125,7 @@ typedef struct HcclCommConfigDef {
 typedef enum { HCCL_SEND = 0, HCCL_RECV = 1, HCCL_SEND_RECV_RESERVED } HcclSendRecvType;
 typedef struct HcclSendRecvItemDef {
   HcclSendRecvType sendRecvType;
-  void *buf;
+  void* buf;
   uint64_t count;
   HcclDataType dataType;
   uint32_t remoteRank;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef TANDEM_ACL_RT_ERROR_CODES_H
 #define TANDEM_ACL_RT_ERROR_CODES_H
-/* Codes of the runtime layer; the ones above 500000 are faults of the runtime, the others of its caller or its limits. */
+/* Codes of the runtime layer; the ones above 500000 are faults of the runtime, the others of its caller or its limits.
+ */
 #define ACL_RT_SUCCESS 0
 
 #define ACL_ERROR_RT_PARAM_INVALID 107000

@@ -24,10 +24,10 @@ struct bfloat16 {
     return number;
   }
 
-  bfloat16 &operator+=(bfloat16 other) { return *this = bfloat16(float(*this) + float(other)); }
-  bfloat16 &operator-=(bfloat16 other) { return *this = bfloat16(float(*this) - float(other)); }
-  bfloat16 &operator*=(bfloat16 other) { return *this = bfloat16(float(*this) * float(other)); }
-  bfloat16 &operator/=(bfloat16 other) { return *this = bfloat16(float(*this) / float(other)); }
+  bfloat16& operator+=(bfloat16 other) { return *this = bfloat16(float(*this) + float(other)); }
+  bfloat16& operator-=(bfloat16 other) { return *this = bfloat16(float(*this) - float(other)); }
+  bfloat16& operator*=(bfloat16 other) { return *this = bfloat16(float(*this) * float(other)); }
+  bfloat16& operator/=(bfloat16 other) { return *this = bfloat16(float(*this) / float(other)); }
 
   static uint16_t round_to_bfloat16(float number) {
     uint32_t bits = 0;

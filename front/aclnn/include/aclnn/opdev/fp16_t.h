@@ -13,13 +13,13 @@ struct fp16_t {
   uint16_t val;
 
   fp16_t() : val(0) {}
-  fp16_t(const uint16_t &bits) : val(bits) {}
-  template <class T, typename std::enable_if<
-                         std::is_arithmetic<T>::value && !std::is_same<T, uint16_t>::value, int>::type = 0>
-  fp16_t(const T &value) : val(encode(static_cast<double>(value))) {}
+  fp16_t(const uint16_t& bits) : val(bits) {}
+  template <class T,
+            typename std::enable_if<std::is_arithmetic<T>::value && !std::is_same<T, uint16_t>::value, int>::type = 0>
+  fp16_t(const T& value) : val(encode(static_cast<double>(value))) {}
 
   template <class T, typename std::enable_if<std::is_arithmetic<T>::value, int>::type = 0>
-  fp16_t &operator=(const T &value) {
+  fp16_t& operator=(const T& value) {
     val = encode(static_cast<double>(value));
     return *this;
   }
@@ -64,10 +64,10 @@ struct fp16_t {
     return (val & 0x8000U) != 0 ? -1 : 1;
   }
 
-  fp16_t &operator+=(const fp16_t &other) { return *this = toFloat() + other.toFloat(); }
-  fp16_t &operator-=(const fp16_t &other) { return *this = toFloat() - other.toFloat(); }
-  fp16_t &operator*=(const fp16_t &other) { return *this = toFloat() * other.toFloat(); }
-  fp16_t &operator/=(const fp16_t &other) { return *this = toFloat() / other.toFloat(); }
+  fp16_t& operator+=(const fp16_t& other) { return *this = toFloat() + other.toFloat(); }
+  fp16_t& operator-=(const fp16_t& other) { return *this = toFloat() - other.toFloat(); }
+  fp16_t& operator*=(const fp16_t& other) { return *this = toFloat() * other.toFloat(); }
+  fp16_t& operator/=(const fp16_t& other) { return *this = toFloat() / other.toFloat(); }
 
   static uint16_t encode(double value) {
     uint64_t wide = 0;
@@ -94,16 +94,16 @@ struct fp16_t {
   }
 };
 
-inline fp16_t operator+(const fp16_t &a, const fp16_t &b) { return fp16_t(a.toFloat() + b.toFloat()); }
-inline fp16_t operator-(const fp16_t &a, const fp16_t &b) { return fp16_t(a.toFloat() - b.toFloat()); }
-inline fp16_t operator*(const fp16_t &a, const fp16_t &b) { return fp16_t(a.toFloat() * b.toFloat()); }
-inline fp16_t operator/(const fp16_t &a, const fp16_t &b) { return fp16_t(a.toFloat() / b.toFloat()); }
-inline bool operator==(const fp16_t &a, const fp16_t &b) { return a.toFloat() == b.toFloat(); }
-inline bool operator!=(const fp16_t &a, const fp16_t &b) { return a.toFloat() != b.toFloat(); }
-inline bool operator<(const fp16_t &a, const fp16_t &b) { return a.toFloat() < b.toFloat(); }
-inline bool operator<=(const fp16_t &a, const fp16_t &b) { return a.toFloat() <= b.toFloat(); }
-inline bool operator>(const fp16_t &a, const fp16_t &b) { return a.toFloat() > b.toFloat(); }
-inline bool operator>=(const fp16_t &a, const fp16_t &b) { return a.toFloat() >= b.toFloat(); }
+inline fp16_t operator+(const fp16_t& a, const fp16_t& b) { return fp16_t(a.toFloat() + b.toFloat()); }
+inline fp16_t operator-(const fp16_t& a, const fp16_t& b) { return fp16_t(a.toFloat() - b.toFloat()); }
+inline fp16_t operator*(const fp16_t& a, const fp16_t& b) { return fp16_t(a.toFloat() * b.toFloat()); }
+inline fp16_t operator/(const fp16_t& a, const fp16_t& b) { return fp16_t(a.toFloat() / b.toFloat()); }
+inline bool operator==(const fp16_t& a, const fp16_t& b) { return a.toFloat() == b.toFloat(); }
+inline bool operator!=(const fp16_t& a, const fp16_t& b) { return a.toFloat() != b.toFloat(); }
+inline bool operator<(const fp16_t& a, const fp16_t& b) { return a.toFloat() < b.toFloat(); }
+inline bool operator<=(const fp16_t& a, const fp16_t& b) { return a.toFloat() <= b.toFloat(); }
+inline bool operator>(const fp16_t& a, const fp16_t& b) { return a.toFloat() > b.toFloat(); }
+inline bool operator>=(const fp16_t& a, const fp16_t& b) { return a.toFloat() >= b.toFloat(); }
 
 }  // namespace op
 #endif
