@@ -88,6 +88,8 @@ bool Family::wants(const std::string& property) const {
   return std::find(also.begin(), also.end(), property) != also.end();
 }
 
+void PrintTo(const Family& family, std::ostream* out) { *out << family.name; }
+
 json read_json(const std::string& path) {
   std::ifstream file(path);
   return json::parse(file);

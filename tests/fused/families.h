@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct Family {
 
   bool wants(const std::string& property) const;
 };
+// How GoogleTest shows one.
+void PrintTo(const Family& family, std::ostream* out);
 
 nlohmann::json read_json(const std::string& path);
 std::vector<Family> read_families();
