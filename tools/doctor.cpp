@@ -22,9 +22,10 @@ using nlohmann::json;
 
 json cpu_part() {
   const Topology& t = topology();
-  return {{"name", t.cpu_name},        {"features", cpu_features()}, {"cores", t.cores.size()},
-          {"usable_cores", t.usable_cores}, {"numa_nodes", t.numa_nodes}, {"l1d_bytes", t.l1d_bytes},
-          {"l2_bytes", t.l2_bytes},    {"l3_bytes", t.l3_bytes}};
+  return {{"name", t.cpu_name},         {"features", cpu_features()},
+          {"cores", t.cores.size()},    {"usable_cores", t.usable_cores},
+          {"numa_nodes", t.numa_nodes}, {"l1d_bytes", t.l1d_bytes},
+          {"l2_bytes", t.l2_bytes},     {"l3_bytes", t.l3_bytes}};
 }
 
 json table_part() {
@@ -48,9 +49,15 @@ json model_part() {
   if (!folder) return {{"error", folder.error().message}};
   const auto config = load_config(*folder);
   if (!config) return {{"folder", *folder}, {"error", config.error().message}};
-  return {{"folder", *folder},           {"architecture", config->architecture}, {"layers", config->layers},
-          {"hidden", config->hidden},    {"heads", config->heads},               {"kv_heads", config->kv_heads},
-          {"experts", config->experts},  {"top_k", config->top_k},               {"vocabulary", config->vocabulary},
+  return {{"folder", *folder},
+          {"architecture", config->architecture},
+          {"layers", config->layers},
+          {"hidden", config->hidden},
+          {"heads", config->heads},
+          {"kv_heads", config->kv_heads},
+          {"experts", config->experts},
+          {"top_k", config->top_k},
+          {"vocabulary", config->vocabulary},
           {"context", config->context}};
 }
 
@@ -90,8 +97,12 @@ void print_environment(const json& list) {
 }
 
 int run(bool as_json) {
-  const json all = {{"version", version()},   {"headers", TANDEM_VERSION}, {"cpu", cpu_part()},
-                    {"tables", table_part()}, {"system", system_part()},   {"model", model_part()},
+  const json all = {{"version", version()},
+                    {"headers", TANDEM_VERSION},
+                    {"cpu", cpu_part()},
+                    {"tables", table_part()},
+                    {"system", system_part()},
+                    {"model", model_part()},
                     {"environment", environment_part()}};
   if (as_json) {
     fmt::print("{}\n", all.dump(-1, ' ', false, json::error_handler_t::replace));

@@ -57,26 +57,36 @@ int run(const GenerateFlags& flags) {
 void add_generate(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand("generate", "Write text with a model");
   auto flags = std::make_shared<GenerateFlags>();
-  command->add_option("--model", flags->model,
-                      "folder with config.json, tokenizer.json, *.safetensors (else TANDEM_MODEL, else the embedded model)");
-  command->add_option("--tp", flags->tp, "ranks the model is split over")->check(CLI::Range(1, 1024))->capture_default_str();
+  command->add_option(
+      "--model", flags->model,
+      "folder with config.json, tokenizer.json, *.safetensors (else TANDEM_MODEL, else the embedded model)");
+  command->add_option("--tp", flags->tp, "ranks the model is split over")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   command->add_option("--ranks", flags->ranks, "what a rank is")
-      ->check(CLI::IsMember({"threads", "processes"}))->capture_default_str();
+      ->check(CLI::IsMember({"threads", "processes"}))
+      ->capture_default_str();
   command->add_option("--threads", flags->threads, "threads of each rank, 0 = cores / ranks")
-      ->check(CLI::Range(0, 1024))->capture_default_str();
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
   command->add_option("--prompt", flags->prompt, "text to go on from; empty = the start-of-text token alone");
   command->add_option("--max-tokens", flags->max_tokens, "most tokens to write")
-      ->check(CLI::Range(int64_t{0}, INT64_MAX / 2))->capture_default_str();
+      ->check(CLI::Range(int64_t{0}, INT64_MAX / 2))
+      ->capture_default_str();
   command->add_option("--temperature", flags->temperature, "0 = the likeliest token, 1 = the model's own distribution")
-      ->check(CLI::Range(0.0, 1e6))->capture_default_str();
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
   command->add_option("--seed", flags->seed, "of the random numbers")->capture_default_str();
   command->add_option("--repeat", flags->repeat, "times the prompt is run")
-      ->check(CLI::Range(int64_t{1}, INT64_MAX))->capture_default_str();
+      ->check(CLI::Range(int64_t{1}, INT64_MAX))
+      ->capture_default_str();
   command->add_flag("--ignore-eos", flags->ignore_eos, "write on after the end-of-text token");
   command->add_flag("--json", flags->json, "one JSON object on stdout");
   command->add_option("--logits", flags->logits, "positions whose logits --json holds, such as 0,7,15")
-      ->delimiter(',')->check(CLI::Range(int64_t{0}, INT64_MAX));
-  command->add_flag("--logits-hash", flags->hash_logits, "SHA-256 over all logits in the closing line (always in --json)");
+      ->delimiter(',')
+      ->check(CLI::Range(int64_t{0}, INT64_MAX));
+  command->add_flag("--logits-hash", flags->hash_logits,
+                    "SHA-256 over all logits in the closing line (always in --json)");
   command->footer(kExamples);
   command->callback([flags, &exit_code] { exit_code = run(*flags); });
 }

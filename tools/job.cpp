@@ -29,7 +29,8 @@ Expected<std::vector<int32_t>> encode_prompt(const std::string& prompt, const To
                                              const ModelConfig& config) {
   auto ids = tokenizer.encode(prompt);
   if (ids.empty() && config.bos >= 0) ids.push_back(static_cast<int32_t>(config.bos));
-  if (ids.empty()) return fail(ErrorCode::invalid_argument, "--prompt is empty and the model has no BOS token; give a text");
+  if (ids.empty())
+    return fail(ErrorCode::invalid_argument, "--prompt is empty and the model has no BOS token; give a text");
   return ids;
 }
 
@@ -89,8 +90,8 @@ Expected<Job> make_job(const GenerateFlags& flags) {
   Job job;
   job.flags = flags;
   if (flags.tp > Device::count()) {
-    return fail(ErrorCode::invalid_argument, fmt::format("--tp {}, at most {} wanted (TANDEM_DEVICES raises it)", flags.tp,
-                                                         Device::count()));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("--tp {}, at most {} wanted (TANDEM_DEVICES raises it)", flags.tp, Device::count()));
   }
   if (!(flags.temperature >= 0)) {
     return fail(ErrorCode::invalid_argument, fmt::format("--temperature {}, 0 or more wanted", flags.temperature));
@@ -114,8 +115,9 @@ Expected<Job> make_job(const GenerateFlags& flags) {
                  .hash_logits = flags.hash_logits || flags.json};
   job.positions = std::min(config->context, static_cast<int64_t>(job.options.prompt.size()) + job.options.max_tokens);
   if (static_cast<int64_t>(job.options.prompt.size()) > config->context) {
-    return fail(ErrorCode::invalid_argument, fmt::format("--prompt has {} tokens, at most {} wanted (the model's context)",
-                                                         job.options.prompt.size(), config->context));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("--prompt has {} tokens, at most {} wanted (the model's context)",
+                            job.options.prompt.size(), config->context));
   }
   return job;
 }

@@ -176,8 +176,8 @@ std::string ending_of(const Child& child, size_t rank) {
 Error describe_failure(const std::vector<Child>& children, int failed) {
   const auto killed = [](const Child& child) { return WIFSIGNALED(child.wait_status) && !child.killed_by_us; };
   const auto culprit = std::find_if(children.begin(), children.end(), killed);
-  const size_t first = culprit != children.end() ? static_cast<size_t>(culprit - children.begin())
-                                                 : static_cast<size_t>(failed);
+  const size_t first =
+      culprit != children.end() ? static_cast<size_t>(culprit - children.begin()) : static_cast<size_t>(failed);
   std::string text = ending_of(children[first], first);
   for (size_t rank = 0; rank < children.size(); ++rank) {
     const Child& child = children[rank];

@@ -30,9 +30,10 @@ Expected<std::string> model_folder(const std::string& given) {
   }
   std::error_code error;
   if (fs::is_regular_file(fs::path(folder) / "config.json", error)) return folder;
-  return fail(ErrorCode::io, fmt::format("{} {}: config.json is missing; name a folder with config.json, tokenizer.json "
-                                         "and *.safetensors by --model",
-                                         from, folder));
+  return fail(ErrorCode::io,
+              fmt::format("{} {}: config.json is missing; name a folder with config.json, tokenizer.json "
+                          "and *.safetensors by --model",
+                          from, folder));
 }
 
 }  // namespace tandem::tool

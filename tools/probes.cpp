@@ -19,7 +19,7 @@ namespace tandem::tool {
 namespace {
 
 constexpr std::array<std::string_view, 15> kFeatures = {
-    "sse4_2",   "avx",         "f16c",        "fma",  "avx2",    "avx512f", "avx512bw", "avx512vl",
+    "sse4_2",     "avx",         "f16c",        "fma",      "avx2",  "avx512f", "avx512bw", "avx512vl",
     "avx512vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "asimdhp", "sve"};
 
 long soft_limit(int resource) {

@@ -45,8 +45,8 @@ void print_now(const std::string& text) {
 Expected<RankReport> run(const GenerateFlags& flags, const RankTicket& ticket) {
   const auto job = make_job(flags);
   if (!job) return fail(job.error());
-  const Rendezvous rendezvous{.rank = ticket.rank, .size = ticket.size, .name = "generate", .address = ticket.address,
-                              .device = ticket.rank};
+  const Rendezvous rendezvous{
+      .rank = ticket.rank, .size = ticket.size, .name = "generate", .address = ticket.address, .device = ticket.rank};
   const auto comm = Communicator::connect(rendezvous);
   if (!comm) return fail(comm.error());
   const bool speaks = ticket.rank == 0 && !flags.json;

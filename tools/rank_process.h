@@ -11,8 +11,8 @@ namespace tandem::tool {
 struct RankTicket {
   int rank = 0;
   int size = 1;
-  long parent = 0;       // process id of the launcher
-  std::string address;   // unguessable, the same for all ranks of a launch
+  long parent = 0;      // process id of the launcher
+  std::string address;  // unguessable, the same for all ranks of a launch
 };
 // The rank's report goes to this descriptor.
 inline constexpr int kReportDescriptor = 3;

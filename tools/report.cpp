@@ -84,8 +84,8 @@ std::string closing_line(const Job& job, const RankReport& report) {
   std::string hash = job.flags.hash_logits ? ", logits sha256 " + report.result.logits_sha256 : "";
   return fmt::format("{} tokens, {:.1f} tokens/s, first token {:.1f} ms, memory {:.1f} MiB, {} ranks as {}, table {}{}",
                      report.result.tokens.size(), report.result.tokens_per_second, report.result.first_token_ms,
-                     static_cast<double>(report.memory_bytes) / kMiB, job.flags.tp, job.flags.ranks, kernel_table_name(),
-                     hash);
+                     static_cast<double>(report.memory_bytes) / kMiB, job.flags.tp, job.flags.ranks,
+                     kernel_table_name(), hash);
 }
 
 }  // namespace tandem::tool

@@ -16,7 +16,8 @@
 namespace {
 
 bool wants_json(std::span<char*> arguments) {
-  return std::any_of(arguments.begin(), arguments.end(), [](const char* text) { return std::string_view(text) == "--json"; });
+  return std::any_of(arguments.begin(), arguments.end(),
+                     [](const char* text) { return std::string_view(text) == "--json"; });
 }
 
 int run(std::span<char*> arguments) {

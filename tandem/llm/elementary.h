@@ -24,9 +24,9 @@ constexpr double exp(double x) {
   if (x != x) return x;
   if (x < -708.0) return 0.0;
   if (x > 709.0) return std::numeric_limits<double>::infinity();
-  constexpr double kLn2High = 0x1.62e42feep-1;        // upper 33 bits of ln 2: k * it is exact
+  constexpr double kLn2High = 0x1.62e42feep-1;  // upper 33 bits of ln 2: k * it is exact
   constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
-  const double k = nearest(x * 0x1.71547652b82fep0);      // x / ln 2
+  const double k = nearest(x * 0x1.71547652b82fep0);  // x / ln 2
   const double r = (x - k * kLn2High) - k * kLn2Low;
   double sum = 1.0;
   for (int term = 14; term >= 1; --term) sum = 1.0 + r / term * sum;  // |r| <= 0.347: the next term is below 1e-18

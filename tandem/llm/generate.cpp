@@ -37,9 +37,15 @@ double milliseconds_since(int64_t start_ns) { return static_cast<double>(monoton
 // One run over a prompt.
 class Generation {
  public:
-  Generation(Decoder& decoder, KvCache& cache, Stream& stream, const ModelConfig& config, const GenerateOptions& options)
-      : decoder_(decoder), cache_(cache), stream_(stream), config_(config), options_(options),
-        sampler_(options.temperature, options.seed), row_(static_cast<size_t>(config.vocabulary)) {}
+  Generation(Decoder& decoder, KvCache& cache, Stream& stream, const ModelConfig& config,
+             const GenerateOptions& options)
+      : decoder_(decoder),
+        cache_(cache),
+        stream_(stream),
+        config_(config),
+        options_(options),
+        sampler_(options.temperature, options.seed),
+        row_(static_cast<size_t>(config.vocabulary)) {}
   ~Generation() { cache_.release(table_); }
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -123,8 +129,8 @@ class Generation {
   Sampler sampler_;
   std::vector<float> row_;  // logits of the last position
   std::vector<int32_t> table_;
-  int64_t position_ = 0;    // positions the cache holds
-  int64_t room_ = 0;        // tokens that may be generated
+  int64_t position_ = 0;  // positions the cache holds
+  int64_t room_ = 0;      // tokens that may be generated
   int32_t next_ = 0;
   bool picks_ = true;
   Sha256 hash_;
@@ -172,8 +178,8 @@ Expected<GenerateResult> Generator::run(const GenerateOptions& options) {
   for (const int32_t token : options.prompt) {
     if (token >= 0 && token < config.vocabulary) continue;
     return fail(ErrorCode::invalid_argument,
-                fmt::format("generate: prompt token {}, a value in [0, {}) wanted (tokenizer and model disagree)", token,
-                            config.vocabulary));
+                fmt::format("generate: prompt token {}, a value in [0, {}) wanted (tokenizer and model disagree)",
+                            token, config.vocabulary));
   }
   return Generation(*state_->decoder, state_->cache, *state_->stream, config, options).run(state_->positions);
 }

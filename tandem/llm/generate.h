@@ -12,51 +12,51 @@
 
 namespace tandem __attribute__((visibility("default"))) {
 
-class Communicator;
+  class Communicator;
 
-struct GenerateOptions {
-  std::vector<int32_t> prompt;  // ids, at least one
-  int64_t max_tokens = 64;
-  double temperature = 0;
-  uint64_t seed = 0;
-  bool ignore_eos = false;
-  std::vector<int64_t> logits_at;  // positions whose logits are kept
-  bool hash_logits = false;
-  std::function<void(int32_t)> on_token;  // called on the caller's thread as tokens come
-};
-
-struct GenerateResult {
-  std::vector<int32_t> tokens;                      // the generated ones, without the end token
-  std::map<int64_t, std::vector<float>> logits;     // by position
-  std::string logits_sha256;                        // over the logits of every position a token was picked from
-  double first_token_ms = 0;
-  double tokens_per_second = 0;
-};
-
-// One rank of a model: its weights, cache and stream. All ranks make the same calls with the same options.
-class Generator {
- public:
-  struct Setup {
-    std::string folder;
-    int threads = 0;        // of this rank; 0 = what the device gives
-    int64_t positions = 0;  // room for a sequence; 0 = the model's context
+  struct GenerateOptions {
+    std::vector<int32_t> prompt;  // ids, at least one
+    int64_t max_tokens = 64;
+    double temperature = 0;
+    uint64_t seed = 0;
+    bool ignore_eos = false;
+    std::vector<int64_t> logits_at;  // positions whose logits are kept
+    bool hash_logits = false;
+    std::function<void(int32_t)> on_token;  // called on the caller's thread as tokens come
   };
-  static Expected<std::unique_ptr<Generator>> create(const Setup& setup, std::shared_ptr<Communicator> comm);
-  ~Generator();
-  Generator(const Generator&) = delete;
-  Generator& operator=(const Generator&) = delete;
 
-  Expected<GenerateResult> run(const GenerateOptions& options);
-  // Bytes of weights, cache and activations of this rank.
-  size_t memory_bytes() const;
+  struct GenerateResult {
+    std::vector<int32_t> tokens;                   // the generated ones, without the end token
+    std::map<int64_t, std::vector<float>> logits;  // by position
+    std::string logits_sha256;                     // over the logits of every position a token was picked from
+    double first_token_ms = 0;
+    double tokens_per_second = 0;
+  };
 
- private:
-  Generator();
-  struct State;
-  std::unique_ptr<State> state_;
-};
+  // One rank of a model: its weights, cache and stream. All ranks make the same calls with the same options.
+  class Generator {
+   public:
+    struct Setup {
+      std::string folder;
+      int threads = 0;        // of this rank; 0 = what the device gives
+      int64_t positions = 0;  // room for a sequence; 0 = the model's context
+    };
+    static Expected<std::unique_ptr<Generator>> create(const Setup& setup, std::shared_ptr<Communicator> comm);
+    ~Generator();
+    Generator(const Generator&) = delete;
+    Generator& operator=(const Generator&) = delete;
 
-// Name of the kernel table that runs.
-std::string_view kernel_table_name();
+    Expected<GenerateResult> run(const GenerateOptions& options);
+    // Bytes of weights, cache and activations of this rank.
+    size_t memory_bytes() const;
 
-}  // namespace tandem
+   private:
+    Generator();
+    struct State;
+    std::unique_ptr<State> state_;
+  };
+
+  // Name of the kernel table that runs.
+  std::string_view kernel_table_name();
+
+}  // namespace )

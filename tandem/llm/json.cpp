@@ -49,7 +49,8 @@ struct Descriptor {
 Expected<nlohmann::json> parse_json(std::string_view text, std::string_view what) {
   try {
     Watcher watcher;
-    return nlohmann::json::parse(text, [&](int depth, auto event, auto& value) { return watcher(depth, event, value); });
+    return nlohmann::json::parse(text,
+                                 [&](int depth, auto event, auto& value) { return watcher(depth, event, value); });
   } catch (const Refused& refused) {
     return fail(ErrorCode::malformed, fmt::format("{}: {}", what, refused.why));
   } catch (const nlohmann::json::exception& error) {

@@ -57,7 +57,8 @@ Status KvCache::reserve(std::vector<int32_t>& table, int64_t positions) {
   if (wanted <= table.size()) return {};
   const size_t missing = wanted - table.size();
   if (missing > free_.size()) {
-    return fail(ErrorCode::out_of_memory, fmt::format("kv cache: {} blocks wanted, {} are free", missing, free_.size()));
+    return fail(ErrorCode::out_of_memory,
+                fmt::format("kv cache: {} blocks wanted, {} are free", missing, free_.size()));
   }
   for (size_t i = 0; i < missing; ++i) {
     table.push_back(free_.back());

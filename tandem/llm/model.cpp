@@ -149,8 +149,9 @@ class Loader {
     layer.ffn.resize(static_cast<size_t>(c_.experts));
     for (int64_t expert = 0; expert < c_.experts; ++expert) {
       const std::string base = fmt::format("{}experts.{}.", moe, expert);
-      const FfnNames names = mixtral ? FfnNames{base + "w1.weight", base + "w3.weight", base + "w2.weight"}
-                                     : FfnNames{base + "gate_proj.weight", base + "up_proj.weight", base + "down_proj.weight"};
+      const FfnNames names =
+          mixtral ? FfnNames{base + "w1.weight", base + "w3.weight", base + "w2.weight"}
+                  : FfnNames{base + "gate_proj.weight", base + "up_proj.weight", base + "down_proj.weight"};
       FfnWeights& ffn = layer.ffn[static_cast<size_t>(expert)];
       if (auto status = load_ffn(names, c_.expert_ffn, model_.shard.expert_ffn, ffn); !status) return status;
     }
@@ -215,8 +216,8 @@ void Model::embed(int32_t token, void* to) const {
     return;
   }
   const size_t panel = static_cast<size_t>(kPanel);
-  const auto* from = static_cast<const std::byte*>(head.weight.data) +
-                     (column / panel * hidden * panel + column % panel) * element;
+  const auto* from =
+      static_cast<const std::byte*>(head.weight.data) + (column / panel * hidden * panel + column % panel) * element;
   auto* out = static_cast<std::byte*>(to);
   for (size_t i = 0; i < hidden; ++i) std::memcpy(out + i * element, from + i * panel * element, element);
 }

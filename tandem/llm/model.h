@@ -14,58 +14,58 @@
 
 namespace tandem __attribute__((visibility("default"))) {
 
-// A (k, n) weight in panels.
-struct PackedWeight {
-  Weight weight;
-  int64_t k = 0, n = 0;
-  TensorView view() const { return make_tensor(const_cast<void*>(weight.data), weight.dtype, {k, n}); }
-};
+  // A (k, n) weight in panels.
+  struct PackedWeight {
+    Weight weight;
+    int64_t k = 0, n = 0;
+    TensorView view() const { return make_tensor(const_cast<void*>(weight.data), weight.dtype, {k, n}); }
+  };
 
-// Columns of one ffn or expert that a rank owns.
-struct FfnWeights {
-  PackedWeight gate_up;  // hidden -> gate columns, then up columns
-  PackedWeight down;     // owned columns -> hidden
-};
+  // Columns of one ffn or expert that a rank owns.
+  struct FfnWeights {
+    PackedWeight gate_up;  // hidden -> gate columns, then up columns
+    PackedWeight down;     // owned columns -> hidden
+  };
 
-struct LayerWeights {
-  const void* input_norm = nullptr;
-  const void* post_norm = nullptr;
-  const void* query_norm = nullptr;  // [head_dim], Qwen3 only
-  const void* key_norm = nullptr;
-  PackedWeight qkv;     // hidden -> owned query heads, key heads, value heads
-  PackedWeight output;  // owned query heads -> hidden
-  bool sparse = false;
-  PackedWeight router;  // hidden -> experts, on every rank
-  std::vector<FfnWeights> ffn;  // one when dense, one per expert when sparse
-};
+  struct LayerWeights {
+    const void* input_norm = nullptr;
+    const void* post_norm = nullptr;
+    const void* query_norm = nullptr;  // [head_dim], Qwen3 only
+    const void* key_norm = nullptr;
+    PackedWeight qkv;     // hidden -> owned query heads, key heads, value heads
+    PackedWeight output;  // owned query heads -> hidden
+    bool sparse = false;
+    PackedWeight router;          // hidden -> experts, on every rank
+    std::vector<FfnWeights> ffn;  // one when dense, one per expert when sparse
+  };
 
-// Memory of packed weights: grows in large blocks, never moves.
-class WeightStore {
- public:
-  // 64-byte aligned.
-  Expected<std::byte*> take(size_t bytes);
-  size_t bytes() const { return total_; }
+  // Memory of packed weights: grows in large blocks, never moves.
+  class WeightStore {
+   public:
+    // 64-byte aligned.
+    Expected<std::byte*> take(size_t bytes);
+    size_t bytes() const { return total_; }
 
- private:
-  std::vector<Pages> blocks_;
-  size_t used_ = 0;
-  size_t total_ = 0;
-};
+   private:
+    std::vector<Pages> blocks_;
+    size_t used_ = 0;
+    size_t total_ = 0;
+  };
 
-// What one rank holds of a checkpoint, in the checkpoint's own float type.
-struct Model {
-  ModelConfig config;
-  Shard shard;
-  DType dtype = DType::none;
-  std::vector<LayerWeights> layers;
-  const void* final_norm = nullptr;
-  PackedWeight head;                // hidden -> vocabulary, on every rank
-  const std::byte* embedding = nullptr;  // [vocabulary][hidden]; nullptr: rows are read out of `head` (tied)
-  WeightStore store;
+  // What one rank holds of a checkpoint, in the checkpoint's own float type.
+  struct Model {
+    ModelConfig config;
+    Shard shard;
+    DType dtype = DType::none;
+    std::vector<LayerWeights> layers;
+    const void* final_norm = nullptr;
+    PackedWeight head;                     // hidden -> vocabulary, on every rank
+    const std::byte* embedding = nullptr;  // [vocabulary][hidden]; nullptr: rows are read out of `head` (tied)
+    WeightStore store;
 
-  static Expected<std::unique_ptr<Model>> load(const std::string& folder, int rank, int size);
-  // The token's embedding row.
-  void embed(int32_t token, void* to) const;
-};
+    static Expected<std::unique_ptr<Model>> load(const std::string& folder, int rank, int size);
+    // The token's embedding row.
+    void embed(int32_t token, void* to) const;
+  };
 
-}  // namespace tandem
+}  // namespace )

@@ -18,25 +18,39 @@ namespace tandem {
 // but that of the stored weights. Layer 0 is dense, layer 1 has experts; heads are wider than hidden / heads.
 class PlainModel {
  public:
-  static constexpr int64_t kHidden = 24, kHeads = 6, kKv = 2, kDim = 8, kFfn = 20, kExpertFfn = 12, kExperts = 5, kTopK = 2,
-                           kVocabulary = 40, kLayers = 2;
+  static constexpr int64_t kHidden = 24, kHeads = 6, kKv = 2, kDim = 8, kFfn = 20, kExpertFfn = 12, kExperts = 5,
+                           kTopK = 2, kVocabulary = 40, kLayers = 2;
   using Vector = std::vector<double>;
 
   explicit PlainModel(const std::string& dtype) : dtype_(dtype) {
     add("model.embed_tokens.weight", {kVocabulary, kHidden});
     add("lm_head.weight", {kVocabulary, kHidden});
     add("model.norm.weight", {kHidden});
-    for (int64_t layer = 0; layer < kLayers; ++layer) add_layer("model.layers." + std::to_string(layer) + ".", layer == 1);
+    for (int64_t layer = 0; layer < kLayers; ++layer)
+      add_layer("model.layers." + std::to_string(layer) + ".", layer == 1);
   }
 
   void save(const std::filesystem::path& folder) const {
-    const nlohmann::json config = {
-        {"architectures", {"Qwen3MoeForCausalLM"}}, {"hidden_size", kHidden}, {"intermediate_size", kFfn},
-        {"moe_intermediate_size", kExpertFfn}, {"num_hidden_layers", kLayers}, {"num_attention_heads", kHeads},
-        {"num_key_value_heads", kKv}, {"head_dim", kDim}, {"num_experts", kExperts}, {"num_experts_per_tok", kTopK},
-        {"norm_topk_prob", true}, {"mlp_only_layers", {0}}, {"decoder_sparse_step", 1}, {"vocab_size", kVocabulary},
-        {"max_position_embeddings", 300}, {"rms_norm_eps", 1e-5}, {"rope_theta", 1000.0}, {"tie_word_embeddings", false},
-        {"bos_token_id", 1}, {"eos_token_id", 2}};
+    const nlohmann::json config = {{"architectures", {"Qwen3MoeForCausalLM"}},
+                                   {"hidden_size", kHidden},
+                                   {"intermediate_size", kFfn},
+                                   {"moe_intermediate_size", kExpertFfn},
+                                   {"num_hidden_layers", kLayers},
+                                   {"num_attention_heads", kHeads},
+                                   {"num_key_value_heads", kKv},
+                                   {"head_dim", kDim},
+                                   {"num_experts", kExperts},
+                                   {"num_experts_per_tok", kTopK},
+                                   {"norm_topk_prob", true},
+                                   {"mlp_only_layers", {0}},
+                                   {"decoder_sparse_step", 1},
+                                   {"vocab_size", kVocabulary},
+                                   {"max_position_embeddings", 300},
+                                   {"rms_norm_eps", 1e-5},
+                                   {"rope_theta", 1000.0},
+                                   {"tie_word_embeddings", false},
+                                   {"bos_token_id", 1},
+                                   {"eos_token_id", 2}};
     std::ofstream(folder / "config.json") << config.dump();
     nlohmann::json header;
     std::string data;

@@ -5,11 +5,11 @@
 
 namespace tandem __attribute__((visibility("default"))) {
 
-// cos and sin of position * theta^(-2i/head_dim), [positions][head_dim / 2], computed in double and rounded once.
-struct RopeTable {
-  std::vector<float> cos, sin;
-  RopeTable() = default;
-  RopeTable(int64_t positions, int64_t head_dim, double theta);
-};
+  // cos and sin of position * theta^(-2i/head_dim), [positions][head_dim / 2], computed in double and rounded once.
+  struct RopeTable {
+    std::vector<float> cos, sin;
+    RopeTable() = default;
+    RopeTable(int64_t positions, int64_t head_dim, double theta);
+  };
 
-}  // namespace tandem
+}  // namespace )

@@ -104,7 +104,8 @@ Status check_tiling(const StoredTensors& tensors, uint64_t data_bytes) {
 
 }  // namespace
 
-Expected<uint64_t> safetensors_header_bytes(std::span<const std::byte, kSafetensorsPrefix> prefix, uint64_t file_bytes) {
+Expected<uint64_t> safetensors_header_bytes(std::span<const std::byte, kSafetensorsPrefix> prefix,
+                                            uint64_t file_bytes) {
   uint64_t length = 0;
   for (size_t i = prefix.size(); i-- > 0;) length = length << 8 | std::to_integer<uint64_t>(prefix[i]);
   const uint64_t most = std::min(kSafetensorsMaxHeader, file_bytes - prefix.size());

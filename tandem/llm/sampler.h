@@ -7,17 +7,17 @@
 
 namespace tandem __attribute__((visibility("default"))) {
 
-// Picks the next token. Temperature 0 is the largest logit, ties to the lowest id. NaN is below every number.
-class Sampler {
- public:
-  Sampler(double temperature, uint64_t seed) : temperature_(temperature), random_(seed) {}
-  int32_t pick(std::span<const float> logits);
+  // Picks the next token. Temperature 0 is the largest logit, ties to the lowest id. NaN is below every number.
+  class Sampler {
+   public:
+    Sampler(double temperature, uint64_t seed) : temperature_(temperature), random_(seed) {}
+    int32_t pick(std::span<const float> logits);
 
- private:
-  double temperature_;
-  Random random_;
-};
+   private:
+    double temperature_;
+    Random random_;
+  };
 
-int32_t largest(std::span<const float> logits);
+  int32_t largest(std::span<const float> logits);
 
-}  // namespace tandem
+}  // namespace )

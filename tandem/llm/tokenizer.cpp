@@ -28,9 +28,7 @@ struct Candidate {
   int32_t left;
   int32_t id;
   uint64_t key;
-  bool operator<(const Candidate& other) const {
-    return rank != other.rank ? rank > other.rank : left > other.left;
-  }
+  bool operator<(const Candidate& other) const { return rank != other.rank ? rank > other.rank : left > other.left; }
 };
 
 // Symbols as a linked list in arrays; a merged right neighbour gets id -1.

@@ -67,10 +67,10 @@ class TokenizerLoader {
   TokenizerLoader(const json& source, Tokenizer& target) : json_(source), t_(target) {}
 
   std::string run() {
-    for (const auto part : {&TokenizerLoader::model, &TokenizerLoader::vocabulary, &TokenizerLoader::added,
-                            &TokenizerLoader::bytes, &TokenizerLoader::merges, &TokenizerLoader::normaliser,
-                            &TokenizerLoader::pre_tokenizer, &TokenizerLoader::post_processor,
-                            &TokenizerLoader::decoder}) {
+    for (const auto part :
+         {&TokenizerLoader::model, &TokenizerLoader::vocabulary, &TokenizerLoader::added, &TokenizerLoader::bytes,
+          &TokenizerLoader::merges, &TokenizerLoader::normaliser, &TokenizerLoader::pre_tokenizer,
+          &TokenizerLoader::post_processor, &TokenizerLoader::decoder}) {
       if (auto wrong = (this->*part)(); !wrong.empty()) return wrong;
     }
     return {};

@@ -24,21 +24,34 @@ json small(bool pairs) {
   json vocabulary = {{"<unk>", 0}, {"<s>", 1}, {"</s>", 2}};
   for (int byte = 0; byte < 256; ++byte) vocabulary[fmt::format("<0x{:02X}>", byte)] = 3 + byte;
   int next = 259;
-  for (const char* piece : {"\u2581", "a", "b", "c", "ab", "abc", "bc", "\u2581a", "\u2581ab", "aa", "\u00e9"}) vocabulary[piece] = next++;
-  const std::vector<std::pair<std::string, std::string>> sides = {
-      {"a", "b"}, {"b", "c"}, {"ab", "c"}, {"\u2581", "a"}, {"\u2581", "ab"}, {"a", "a"}};
+  for (const char* piece : {"\u2581", "a", "b", "c", "ab", "abc", "bc", "\u2581a", "\u2581ab", "aa", "\u00e9"})
+    vocabulary[piece] = next++;
+  const std::vector<std::pair<std::string, std::string>> sides = {{"a", "b"},      {"b", "c"},       {"ab", "c"},
+                                                                  {"\u2581", "a"}, {"\u2581", "ab"}, {"a", "a"}};
   json merges = json::array();
   for (const auto& [left, right] : sides) merges.push_back(pairs ? json({left, right}) : json(left + " " + right));
-  const json made = {{"added_tokens", {{{"id", 1}, {"content", "<s>"}, {"special", true}}, {{"id", 2}, {"content", "</s>"}, {"special", true}}}},
-          {"normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "Prepend"}, {"prepend", "\u2581"}},
-             {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}}}}}},
-          {"pre_tokenizer", nullptr},
-          {"post_processor", {{"type", "TemplateProcessing"},
-             {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}},
-             {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {1}}, {"tokens", {"<s>"}}}}}}}},
-          {"decoder", {{"type", "Sequence"}, {"decoders", {{{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}},
-             {{"type", "ByteFallback"}}, {{"type", "Fuse"}}, {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}}}}},
-          {"model", {{"type", "BPE"}, {"unk_token", "<unk>"}, {"byte_fallback", true}, {"vocab", vocabulary}, {"merges", merges}}}};
+  const json made = {
+      {"added_tokens",
+       {{{"id", 1}, {"content", "<s>"}, {"special", true}}, {{"id", 2}, {"content", "</s>"}, {"special", true}}}},
+      {"normalizer",
+       {{"type", "Sequence"},
+        {"normalizers",
+         {{{"type", "Prepend"}, {"prepend", "\u2581"}},
+          {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}}}}}},
+      {"pre_tokenizer", nullptr},
+      {"post_processor",
+       {{"type", "TemplateProcessing"},
+        {"single", {{{"SpecialToken", {{"id", "<s>"}}}}, {{"Sequence", {{"id", "A"}}}}}},
+        {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {1}}, {"tokens", {"<s>"}}}}}}}},
+      {"decoder",
+       {{"type", "Sequence"},
+        {"decoders",
+         {{{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}},
+          {{"type", "ByteFallback"}},
+          {{"type", "Fuse"}},
+          {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}}}}},
+      {"model",
+       {{"type", "BPE"}, {"unk_token", "<unk>"}, {"byte_fallback", true}, {"vocab", vocabulary}, {"merges", merges}}}};
   return json::parse(made.dump());  // numbers as a file has them
 }
 
@@ -80,7 +93,8 @@ TEST(Tokenizer, SpecialTokensInTextAreSpecial) {
 
 TEST(Tokenizer, DecodeUndoesEncode) {
   const Tokenizer t = made(small(false));
-  for (const char* text : {"abc a", " a", "  ", "x\u20acy", "a\nb", "\U0001F999 a"}) EXPECT_EQ(t.decode(t.encode(text)), text);
+  for (const char* text : {"abc a", " a", "  ", "x\u20acy", "a\nb", "\U0001F999 a"})
+    EXPECT_EQ(t.decode(t.encode(text)), text);
 }
 
 TEST(TextStream, HoldsBackUnfinishedCharacters) {
@@ -144,7 +158,8 @@ TEST(Tokenizer, RefusesWhatItCannotFollow) {
 }
 
 // Merging by the definition: again and again the pair of lowest rank, leftmost first.
-std::vector<std::string> merged_plainly(std::vector<std::string> pieces, const std::map<std::pair<std::string, std::string>, int>& ranks) {
+std::vector<std::string> merged_plainly(std::vector<std::string> pieces,
+                                        const std::map<std::pair<std::string, std::string>, int>& ranks) {
   while (true) {
     int best_rank = INT32_MAX;
     size_t best = 0;
@@ -167,7 +182,8 @@ void expect_equals_plain_merging(const std::string& path) {
   const json source = *read_json(path, 64u << 20);
   std::map<std::pair<std::string, std::string>, int> ranks;
   for (const json& merge : source["model"]["merges"]) {
-    const std::string text = merge.is_string() ? merge.get<std::string>() : merge[0].get<std::string>() + " " + merge[1].get<std::string>();
+    const std::string text =
+        merge.is_string() ? merge.get<std::string>() : merge[0].get<std::string>() + " " + merge[1].get<std::string>();
     const size_t space = text.find(' ');
     ranks.emplace(std::pair(text.substr(0, space), text.substr(space + 1)), static_cast<int>(ranks.size()));
   }
@@ -182,7 +198,8 @@ void expect_equals_plain_merging(const std::string& path) {
       pieces.push_back(letter == ' ' ? "\u2581" : std::string(1, letter));
     }
     std::vector<int32_t> wanted;
-    for (const std::string& piece : merged_plainly(pieces, ranks)) wanted.push_back(tokenizer->find(piece).value_or(-1));
+    for (const std::string& piece : merged_plainly(pieces, ranks))
+      wanted.push_back(tokenizer->find(piece).value_or(-1));
     ASSERT_EQ(tokenizer->encode(text, false), wanted) << text;
     ASSERT_EQ(tokenizer->decode(wanted), text);
   }

@@ -15,38 +15,39 @@
 
 namespace tandem __attribute__((visibility("default"))) {
 
-// One tensor of a checkpoint; dtype none is a type of the format that this library cannot compute with.
-struct StoredTensor {
-  DType dtype = DType::none;
-  std::string dtype_text;
-  std::vector<int64_t> shape;
-  uint64_t offset = 0;  // in the file
-  uint64_t bytes = 0;
-  size_t file = 0;
-};
-using StoredTensors = std::map<std::string, StoredTensor, std::less<>>;
+  // One tensor of a checkpoint; dtype none is a type of the format that this library cannot compute with.
+  struct StoredTensor {
+    DType dtype = DType::none;
+    std::string dtype_text;
+    std::vector<int64_t> shape;
+    uint64_t offset = 0;  // in the file
+    uint64_t bytes = 0;
+    size_t file = 0;
+  };
+  using StoredTensors = std::map<std::string, StoredTensor, std::less<>>;
 
-// The *.safetensors of a folder: model.safetensors, or the shards of model.safetensors.index.json. Headers are checked
-// against the files' sizes when opened; data is read with pread, so a file that shrinks is an error and no signal.
-class Checkpoint {
- public:
-  static Expected<Checkpoint> open(const std::string& folder);
-  static Expected<Checkpoint> open_file(const std::string& path);
+  // The *.safetensors of a folder: model.safetensors, or the shards of model.safetensors.index.json. Headers are
+  // checked against the files' sizes when opened; data is read with pread, so a file that shrinks is an error and no
+  // signal.
+  class Checkpoint {
+   public:
+    static Expected<Checkpoint> open(const std::string& folder);
+    static Expected<Checkpoint> open_file(const std::string& path);
 
-  const StoredTensor* find(std::string_view name) const;
-  // The float tensor of that name with exactly that shape.
-  Expected<const StoredTensor*> require(const std::string& name, std::initializer_list<int64_t> shape) const;
-  // Rows [first, first + count) of the first axis.
-  Status read_rows(const StoredTensor& tensor, int64_t first, int64_t count, std::span<std::byte> to) const;
-  const StoredTensors& tensors() const { return tensors_; }
+    const StoredTensor* find(std::string_view name) const;
+    // The float tensor of that name with exactly that shape.
+    Expected<const StoredTensor*> require(const std::string& name, std::initializer_list<int64_t> shape) const;
+    // Rows [first, first + count) of the first axis.
+    Status read_rows(const StoredTensor& tensor, int64_t first, int64_t count, std::span<std::byte> to) const;
+    const StoredTensors& tensors() const { return tensors_; }
 
- private:
-  class File;
-  Status add_file(const std::string& path, StoredTensors& into);
-  Status add_shards(const std::string& folder, const std::string& index);
+   private:
+    class File;
+    Status add_file(const std::string& path, StoredTensors& into);
+    Status add_shards(const std::string& folder, const std::string& index);
 
-  std::vector<std::shared_ptr<const File>> files_;
-  StoredTensors tensors_;
-};
+    std::vector<std::shared_ptr<const File>> files_;
+    StoredTensors tensors_;
+  };
 
-}  // namespace tandem
+}  // namespace )

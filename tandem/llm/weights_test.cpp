@@ -85,8 +85,9 @@ TEST_F(Files, AFileThatShrinksIsAnError) {
 }
 
 TEST_F(Files, HostileLengths) {
-  for (const std::string& bytes : {std::string(), std::string(7, 'x'), std::string(8, '\xff'), std::string(8, '\0'),
-                                   std::string("\x10\0\0\0\0\0\0\0{}", 10), std::string("\x00\xe1\xf5\x05\0\0\0\0", 8)}) {
+  for (const std::string& bytes :
+       {std::string(), std::string(7, 'x'), std::string(8, '\xff'), std::string(8, '\0'),
+        std::string("\x10\0\0\0\0\0\0\0{}", 10), std::string("\x00\xe1\xf5\x05\0\0\0\0", 8)}) {
     write("model.safetensors", bytes);
     EXPECT_FALSE(Checkpoint::open(folder_.string())) << bytes.size();
   }
@@ -112,7 +113,9 @@ INSTANTIATE_TEST_SUITE_P(
     Headers, HostileHeader,
     testing::Values(
         Hostile{"[]", 0, "object"}, Hostile{"{", 0, "JSON"}, Hostile{"{\"a\":1}", 0, "object"},
-        Hostile{R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, "twice"},
+        Hostile{
+            R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+            8, "twice"},
         Hostile{R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4, "shape"},
         Hostile{R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", 4, "shape"},
         Hostile{R"({"a":{"dtype":"F32","shape":[1e0],"data_offsets":[0,4]}})", 4, "shape"},
@@ -125,7 +128,9 @@ INSTANTIATE_TEST_SUITE_P(
         Hostile{R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, "hole"},
         Hostile{R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 8, "end at"},
         Hostile{R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4, "end at"},
-        Hostile{R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, "overlap"},
+        Hostile{
+            R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+            8, "overlap"},
         Hostile{R"({"__metadata__":{"a":1}})", 0, "__metadata__"},
         Hostile{R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":0}})", 4, "object"}));
 
@@ -147,8 +152,9 @@ TEST_F(Files, HostileIndexes) {
   fs::create_directory(folder_ / "sub");
   for (const char* index :
        {R"({"weight_map":{"a":"../one"}})", R"({"weight_map":{"a":"/etc/passwd"}})", R"({"weight_map":{"a":"gone"}})",
-        R"({"weight_map":{"x":"one"}})", R"({"weight_map":{"a":1}})", R"({"weight_map":{"a":""}})", R"({"weight_map":[]})",
-        R"({"weight_map":{"a":".."}})", R"({"weight_map":{"a":"sub"}})", R"({"weight_map":{"a":"one","a":"two"}})", "{}"}) {
+        R"({"weight_map":{"x":"one"}})", R"({"weight_map":{"a":1}})", R"({"weight_map":{"a":""}})",
+        R"({"weight_map":[]})", R"({"weight_map":{"a":".."}})", R"({"weight_map":{"a":"sub"}})",
+        R"({"weight_map":{"a":"one","a":"two"}})", "{}"}) {
     write("model.safetensors.index.json", index);
     EXPECT_FALSE(Checkpoint::open(folder_.string())) << index;
   }
@@ -156,7 +162,11 @@ TEST_F(Files, HostileIndexes) {
 
 TEST_F(Files, ATensorInTwoShardsIsRefused) {
   write("one", file_of(kOne, 4));
-  write("two", file_of(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8));
+  write(
+      "two",
+      file_of(
+          R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+          8));
   write("model.safetensors.index.json", R"({"weight_map":{"a":"one","b":"two"}})");
   const auto opened = Checkpoint::open(folder_.string());
   ASSERT_FALSE(opened);

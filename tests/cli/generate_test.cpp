@@ -33,7 +33,8 @@ void expect_close(const json& logits, const json& wanted) {
     ASSERT_EQ(logits[row].size(), wanted[row].size());
     for (size_t i = 0; i < wanted[row].size(); ++i) {
       const double x = wanted[row][i].get<double>();
-      ASSERT_NEAR(logits[row][i].get<double>(), x, 2e-4 * std::max(1.0, std::abs(x))) << "row " << row << " column " << i;
+      ASSERT_NEAR(logits[row][i].get<double>(), x, 2e-4 * std::max(1.0, std::abs(x)))
+          << "row " << row << " column " << i;
     }
   }
 }
@@ -54,9 +55,9 @@ TEST_P(Reference, GreedyTokensAndLogits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, Reference,
-                         testing::Combine(testing::Values(Layout{1, "threads"}, Layout{2, "threads"}, Layout{4, "threads"},
-                                                          Layout{1, "processes"}, Layout{2, "processes"},
-                                                          Layout{4, "processes"}),
+                         testing::Combine(testing::Values(Layout{1, "threads"}, Layout{2, "threads"},
+                                                          Layout{4, "threads"}, Layout{1, "processes"},
+                                                          Layout{2, "processes"}, Layout{4, "processes"}),
                                           testing::Values("stories260K-hf", "stories260K-moe-clone")));
 
 // Heads and columns that do not divide, and ranks that own nothing.
@@ -131,7 +132,8 @@ TEST_F(AnyModel, PlainOutputIsPromptAndText) {
   EXPECT_EQ(plain.out, "The day" + whole["text"].get<std::string>() + "\n");
   EXPECT_NE(plain.err.find("tokens/s"), std::string::npos);
   EXPECT_EQ(plain.out, run({"generate", "--model", model_, "--prompt", "The day", "--max-tokens", "12", "--ranks",
-                            "processes", "--tp", "2"}).out);
+                            "processes", "--tp", "2"})
+                           .out);
 }
 
 TEST_F(AnyModel, RepeatRunsThePromptAgain) {
@@ -154,7 +156,9 @@ TEST(Tool, DoctorAndVersion) {
   const json found = json::parse(doctor.out);
   EXPECT_EQ(found["tables"]["chosen"], "portable");
   EXPECT_GE(found["cpu"]["usable_cores"].get<int>(), 1);
-  const auto set = [](const json& variable) { return variable["name"] == "TANDEM_TABLE" && variable["value"] == "portable"; };
+  const auto set = [](const json& variable) {
+    return variable["name"] == "TANDEM_TABLE" && variable["value"] == "portable";
+  };
   EXPECT_TRUE(std::any_of(found["environment"].begin(), found["environment"].end(), set));
   EXPECT_NE(run({"doctor"}).out.find("kernel tables"), std::string::npos);
   EXPECT_EQ(run({"--version"}).out.substr(0, 7), "tandem ");

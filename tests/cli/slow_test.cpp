@@ -20,8 +20,9 @@ TEST(Matrix, RanksAndTablesGiveTheSameBits) {
   const std::string model = any_model();
   if (model.empty()) GTEST_SKIP() << "no embedded model and no TANDEM_TEST_DATA";
   const auto run_at = [&](const std::string& tp, const std::string& ranks, const std::string& table) {
-    return generate({"--model", model, "--tp", tp, "--ranks", ranks, "--max-tokens", "256", "--temperature", "1", "--seed",
-                     "7", "--ignore-eos"}, {{"TANDEM_TABLE", table}});
+    return generate({"--model", model, "--tp", tp, "--ranks", ranks, "--max-tokens", "256", "--temperature", "1",
+                     "--seed", "7", "--ignore-eos"},
+                    {{"TANDEM_TABLE", table}});
   };
   const json doctor = json::parse(run({"doctor", "--json"}).out);
   const json wanted = run_at("1", "threads", "portable");
@@ -44,7 +45,8 @@ TEST(KilledRank, AtTwentyRandomMoments) {
   if (model.empty()) GTEST_SKIP() << "no embedded model and no TANDEM_TEST_DATA";
   std::mt19937 random(20);
   for (int round = 0; round < 20; ++round) {
-    Tool tool({"generate", "--model", model, "--tp", "4", "--ranks", "processes", "--repeat", "1000000", "--ignore-eos"});
+    Tool tool(
+        {"generate", "--model", model, "--tp", "4", "--ranks", "processes", "--repeat", "1000000", "--ignore-eos"});
     ASSERT_TRUE(tool.wait_for_text(4, " "));
     const auto ranks = tool.children();
     ASSERT_EQ(ranks.size(), 4u);

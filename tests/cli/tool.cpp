@@ -64,7 +64,8 @@ Tool::Tool(const std::vector<std::string>& arguments, const Variables& environme
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);  // a group of its own, as a shell gives
-  if (::posix_spawn(&pid_, TANDEM_TOOL, &actions, &attributes, pointers(words).data(), pointers(variables).data()) != 0) {
+  if (::posix_spawn(&pid_, TANDEM_TOOL, &actions, &attributes, pointers(words).data(), pointers(variables).data()) !=
+      0) {
     pid_ = -1;
   }
   posix_spawn_file_actions_destroy(&actions);
@@ -140,7 +141,8 @@ bool alive(pid_t pid) {
 
 std::string shared_model(const std::string& name) {
   const char* folder = std::getenv("TANDEM_TEST_DATA");
-  const fs::path root = folder != nullptr ? fs::path(folder) : fs::path(TANDEM_SOURCE_DIR).parent_path() / "shared/models";
+  const fs::path root =
+      folder != nullptr ? fs::path(folder) : fs::path(TANDEM_SOURCE_DIR).parent_path() / "shared/models";
   return fs::exists(root / name / "config.json") ? (root / name).string() : "";
 }
 
