@@ -10,6 +10,12 @@ namespace tandem __attribute__((visibility("default"))) {
 // application did to its own threads never changes a bit. Every thread that runs kernels calls it once at start.
 void set_kernel_float_mode();
 
+// Items that make a part worth waking a worker for (a few microseconds): `work` counts the multiply-adds of one item.
+[[gnu::always_inline]] constexpr int64_t grain_of(int64_t work) {
+  constexpr int64_t kLeastPart = 1 << 18;
+  return work >= kLeastPart ? 1 : (kLeastPart + work) / (work > 0 ? work : 1);
+}
+
 // Persistent workers of one device. The calling thread takes part; no allocation and no lock held while running.
 class ThreadTeam {
  public:

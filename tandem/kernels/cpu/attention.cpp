@@ -168,7 +168,9 @@ void paged_attention(const PagedAttentionArgs& args, Lane& lane) {
   const int64_t width = (args.head_dim + 15) / 16 * 16;
   const int64_t floats = kChunk + width * (1 + tree_levels(args));
   Parts<float> parts(lane, floats);
-  lane.team->parallel_for(args.rows * args.query_heads, 1, [&](int64_t begin, int64_t end) {
+  int64_t longest = 0;
+  for (int64_t row = 0; row < args.rows; ++row) longest = max64(longest, args.lengths[row]);
+  lane.team->parallel_for(args.rows * args.query_heads, grain_of(longest * args.head_dim * 2), [&](int64_t begin, int64_t end) {
     float* memory = parts.claim();
     for (int64_t i = 0; i < floats; ++i) memory[i] = 0;
     const Buffers buffers{memory, memory + kChunk, memory + kChunk + width, width};

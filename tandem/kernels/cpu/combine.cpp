@@ -28,7 +28,7 @@ void combine_columns(const CombineArgs& args, int64_t row, int64_t first, int64_
 
 void combine(const CombineArgs& args, Lane& lane) {
   const int64_t pieces = (args.n + kColumns - 1) / kColumns;
-  lane.team->parallel_for(args.m * pieces, 1, [&](int64_t begin, int64_t end) {
+  lane.team->parallel_for(args.m * pieces, grain_of(min64(args.n, kColumns) * args.terms * args.leaves), [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = task % pieces * kColumns;
       combine_columns(args, task / pieces, first, min64(args.n, first + kColumns));

@@ -174,7 +174,7 @@ bool direct_possible(const GemmArgs& args, int64_t m) {
 
 void run_direct(const GemmArgs& args, const Rows& rows, Lane& lane) {
   Parts<float> parts(lane, Memory::floats(args.leaves, rows.m, kDirectColumns));
-  lane.team->parallel_for((args.n + kBlockN - 1) / kBlockN, 1, [&](int64_t begin, int64_t end) {
+  lane.team->parallel_for((args.n + kBlockN - 1) / kBlockN, grain_of(rows.m * args.k * kBlockN), [&](int64_t begin, int64_t end) {
     const Memory memory(parts.claim(), rows.m, kDirectColumns);
     const int64_t last = min64(args.n, end * kBlockN);
     const int64_t whole = last / kBlockN * kBlockN;
@@ -188,7 +188,7 @@ void run_direct(const GemmArgs& args, const Rows& rows, Lane& lane) {
 void run_panels(const GemmArgs& args, const Rows& rows, Lane& lane) {
   const Split split(args.n, rows.m, lane.team->size());
   Parts<float> parts(lane, Memory::floats(args.leaves, split.rows_each, kBlockN));
-  lane.team->parallel_for(split.tasks(), 1, [&](int64_t begin, int64_t end) {
+  lane.team->parallel_for(split.tasks(), grain_of(rows.m * args.n * args.k / split.tasks()), [&](int64_t begin, int64_t end) {
     const Memory memory(parts.claim(), split.rows_each, kBlockN);
     for_tasks(split, begin, end, rows.m, args.n, [&](int64_t row, int64_t count, int64_t column, int64_t columns) {
       panel_block(args, Rows{count, rows.x + row, rows.y + row}, column, columns, memory);
@@ -201,7 +201,7 @@ Rows read_rows(const GemmArgs& args, int64_t first, int64_t m, Lane& lane) {
   const Rows rows{m, take<const void*>(*lane.scratch, m), take<void*>(*lane.scratch, m)};
   const int64_t width = args.k + 16;
   float* converted = args.x_dtype == DType::f32 ? nullptr : take<float>(*lane.scratch, m * width);
-  lane.team->parallel_for(m, 1, [&](int64_t begin, int64_t end) {
+  lane.team->parallel_for(m, grain_of(args.k), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       rows.x[r] = x_row(args, first + r);
       rows.y[r] = y_row(args, first + r);

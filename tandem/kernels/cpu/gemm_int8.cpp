@@ -165,7 +165,7 @@ Rows read_rows(const GemmArgs& args, int64_t first, int64_t m, Lane& lane) {
   const Rows rows{m, take<const void*>(*lane.scratch, m), take<void*>(*lane.scratch, m)};
   const int64_t width = args.k + 16;
   int16_t* wide = take<int16_t>(*lane.scratch, m * width);
-  lane.team->parallel_for(m, 1, [&](int64_t begin, int64_t end) {
+  lane.team->parallel_for(m, grain_of(args.k), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const int8_t* from = static_cast<const int8_t*>(x_row(args, first + r));
       int16_t* to = wide + r * width;
@@ -187,7 +187,7 @@ void gemm_int8(const GemmArgs& args, Lane& lane) {
     const Split split(args.n, rows.m, lane.team->size());
     Parts<float> parts(lane, Memory::words(args.leaves, split.rows_each));
     const float* token = args.token == nullptr ? nullptr : args.token + first;
-    lane.team->parallel_for(split.tasks(), 1, [&](int64_t begin, int64_t end) {
+    lane.team->parallel_for(split.tasks(), grain_of(rows.m * args.n * args.k / split.tasks()), [&](int64_t begin, int64_t end) {
       const Memory memory(parts.claim(), split.rows_each);
       for_tasks(split, begin, end, rows.m, args.n, [&](int64_t row, int64_t count, int64_t column, int64_t columns) {
         const float* tokens = token == nullptr ? nullptr : token + row;

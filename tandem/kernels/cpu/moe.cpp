@@ -6,6 +6,8 @@
 namespace tandem::TANDEM_ISA {
 namespace {
 
+constexpr int64_t kExpWork = 16;  // multiply-adds one exp is worth
+
 // p = exp(logit - max) / sum, sum in rising order.
 void softmax_row(const float* logits, int64_t count, float* p) {
   float top = logits[0];
@@ -77,11 +79,11 @@ void top_k(const TopKArgs& args, Lane& lane) {
     float* buffer = buffers.claim();
     for (int64_t row = begin; row < end; ++row) route_row(args, row, buffer, buffer + args.experts);
   };
-  lane.team->parallel_for(args.rows, 1, body);
+  lane.team->parallel_for(args.rows, grain_of(kExpWork * args.experts), body);
 }
 
 void swiglu(const SwigluArgs& args, Lane& lane) {
-  lane.team->parallel_for(args.rows, 1, [&](int64_t begin, int64_t end) {
+  lane.team->parallel_for(args.rows, grain_of(kExpWork * args.n), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       with_float(args.dtype, [&]<class T>(T) {
         swiglu_row<T>(at(args.gate, row * args.gate_row_bytes), at(args.up, row * args.up_row_bytes),

@@ -6,6 +6,8 @@
 namespace tandem::TANDEM_ISA {
 namespace {
 
+constexpr int64_t kRowWork = 4;  // multiply-adds one element of a row is worth
+
 constexpr int64_t kBlock = 256;
 constexpr int kGroup = 16 / kLanes;
 
@@ -86,7 +88,7 @@ void add_rms_norm(const AddRmsNormArgs& args, Lane& lane) {
       });
     }
   };
-  lane.team->parallel_for(args.rows, 1, body);
+  lane.team->parallel_for(args.rows, grain_of(kRowWork * args.n), body);
 }
 
 }  // namespace tandem::TANDEM_ISA

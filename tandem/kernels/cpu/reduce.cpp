@@ -12,7 +12,7 @@ constexpr int64_t kColumns = 1024;  // columns of one task
 template <class Body>
 void for_pieces(int64_t rows, int64_t n, Lane& lane, const Body& body) {
   const int64_t pieces = (n + kColumns - 1) / kColumns;
-  lane.team->parallel_for(rows * pieces, 1, [&](int64_t begin, int64_t end) {
+  lane.team->parallel_for(rows * pieces, grain_of(min64(n, kColumns)), [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = task % pieces * kColumns;
       body(task / pieces, first, min64(n, first + kColumns));

@@ -23,7 +23,7 @@ void rotate_head(void* x, int64_t first, int64_t half, const float* cosine, cons
 
 void rope(const RopeArgs& args, Lane& lane) {
   const int64_t half = args.head_dim / 2;
-  lane.team->parallel_for(args.rows, 1, [&](int64_t begin, int64_t end) {
+  lane.team->parallel_for(args.rows, grain_of(args.heads * args.head_dim), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t table = args.positions[row] * half;
       with_float(args.dtype, [&]<class T>(T) {
