@@ -59,7 +59,8 @@ Expected<nlohmann::json> parse_json(std::string_view text, std::string_view what
 }
 
 Expected<std::string> read_file(const std::string& path, size_t limit) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  // O_NONBLOCK: a FIFO must reach the check below instead of waiting for a writer.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
   if (file.fd < 0) return fail(ErrorCode::io, fmt::format("{}: {}", path, std::strerror(errno)));
   struct stat info {};
   if (::fstat(file.fd, &info) != 0 || !S_ISREG(info.st_mode)) {

@@ -21,7 +21,8 @@ namespace tandem {
 class Checkpoint::File {
  public:
   static Expected<std::shared_ptr<const File>> open(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // O_NONBLOCK: a FIFO must reach the check below instead of waiting for a writer.
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) return fail(ErrorCode::io, fmt::format("{}: {}", path, std::strerror(errno)));
     auto file = std::make_shared<File>(path, fd);
     struct stat info {};

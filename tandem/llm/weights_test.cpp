@@ -2,6 +2,7 @@
 #include "tandem/llm/weights.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,6 +11,8 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "tandem/llm/json.h"
 
 namespace tandem {
 namespace {
@@ -45,6 +48,17 @@ class Files : public testing::Test {
 
 constexpr const char* kTwo = R"({"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},
  "b":{"dtype":"BF16","shape":[4],"data_offsets":[24,32]},"__metadata__":{"format":"pt"}})";
+
+// Opening a FIFO that nobody writes to would wait for ever.
+TEST_F(Files, AFifoIsRefusedAtOnce) {
+  ASSERT_EQ(::mkfifo((folder_ / "model.safetensors").c_str(), 0600), 0);
+  const auto opened = Checkpoint::open(folder_.string());
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().message.find("a regular file wanted"), std::string::npos) << opened.error().message;
+  const auto text = read_file((folder_ / "model.safetensors").string(), 100);
+  ASSERT_FALSE(text);
+  EXPECT_NE(text.error().message.find("a regular file wanted"), std::string::npos) << text.error().message;
+}
 
 TEST_F(Files, ReadsRows) {
   std::string bytes = file_of(std::string(kTwo) + "     ", 32);
