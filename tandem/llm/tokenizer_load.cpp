@@ -14,6 +14,9 @@ using nlohmann::json;
 
 constexpr size_t kTokenizerLimit = 256u << 20;
 constexpr int64_t kMaxId = 1 << 22;
+// How much longer chained replacements may make a text, and how many ids a template may add.
+constexpr double kMaxGrowth = 256;
+constexpr size_t kMaxTemplateIds = 64;
 
 // Value of "<0x41>", or -1.
 int16_t byte_value(std::string_view piece) {
@@ -170,6 +173,16 @@ class TokenizerLoader {
     return result;
   }
 
+  // The most a byte of text can become.
+  static bool grows_too_much(const std::vector<Tokenizer::Replacement>& steps) {
+    double growth = 1;
+    for (const auto& [from, to] : steps) {
+      const auto added = static_cast<double>(to.size());
+      growth *= from.empty() ? 1 + added : std::max(1.0, added / static_cast<double>(from.size()));
+    }
+    return growth > kMaxGrowth;
+  }
+
   std::string normaliser() {
     for (const json& step : steps_of(member_of(json_, "normalizer"), "normalizers")) {
       const std::string prefix = text_of(step, "type") == "Prepend" ? text_of(step, "prepend") : std::string();
@@ -179,6 +192,7 @@ class TokenizerLoader {
       }
       t_.normaliser_.push_back(replace ? *replace : Tokenizer::Replacement{"", prefix});
     }
+    if (grows_too_much(t_.normaliser_)) return fmt::format("normalizer: text grows more than {} fold", kMaxGrowth);
     return {};
   }
 
@@ -196,6 +210,9 @@ class TokenizerLoader {
     const std::string name = text_of(member_of(step, "SpecialToken"), "id");
     const json ids = member_of(member_of(specials, name.c_str()), "ids");
     if (name.empty() || !ids.is_array()) return fmt::format("post_processor: step {} is unknown", step.dump());
+    if (t_.before_.size() + t_.after_.size() + ids.size() > kMaxTemplateIds) {
+      return fmt::format("post_processor: at most {} ids wanted", kMaxTemplateIds);
+    }
     for (const json& id : ids) {
       const bool known = id.is_number_unsigned() && id.get<uint64_t>() < t_.pieces_.size();
       if (!known) return fmt::format("post_processor: id {} is not in the vocabulary", id.dump());
@@ -234,6 +251,7 @@ class TokenizerLoader {
       if (!strip) return fmt::format("decoder {} given, Replace, ByteFallback, Fuse or Strip wanted", step.dump());
       t_.strip_spaces_ = static_cast<int64_t>(std::min<uint64_t>(start.get<uint64_t>(), 1024));
     }
+    if (grows_too_much(t_.decoder_)) return fmt::format("decoder: text grows more than {} fold", kMaxGrowth);
     return {};
   }
 

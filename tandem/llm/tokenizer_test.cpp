@@ -157,6 +157,35 @@ TEST(Tokenizer, RefusesWhatItCannotFollow) {
   EXPECT_FALSE(Tokenizer::parse(source, "t"));
 }
 
+// A file of a few kilobytes must not turn a short text into gigabytes.
+TEST(Tokenizer, RefusesTextThatGrowsWithoutMeasure) {
+  const auto doubling = [](int times) {
+    json steps = json::array();
+    for (int i = 0; i < times; ++i)
+      steps.push_back({{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}});
+    return steps;
+  };
+  const auto refusal = [](const char* part, const char* list, const json& steps) {
+    json source = small(false);
+    source[part] = {{"type", "Sequence"}, {list, steps}};
+    const auto parsed = Tokenizer::parse(json::parse(source.dump()), "t");
+    return parsed ? std::string() : parsed.error().message;
+  };
+  EXPECT_EQ(refusal("normalizer", "normalizers", doubling(8)), "");
+  EXPECT_EQ(refusal("normalizer", "normalizers", doubling(40)), "t: normalizer: text grows more than 256 fold");
+  EXPECT_EQ(refusal("decoder", "decoders", doubling(8)), "");
+  EXPECT_EQ(refusal("decoder", "decoders", doubling(40)), "t: decoder: text grows more than 256 fold");
+  json prepends = json::array();
+  for (int i = 0; i < 40; ++i) prepends.push_back({{"type", "Prepend"}, {"prepend", "aaa"}});
+  EXPECT_NE(refusal("normalizer", "normalizers", prepends), "");
+  json source = small(false);
+  const json::json_pointer ids("/post_processor/special_tokens/<s>/ids");
+  source[ids] = std::vector<unsigned>(64, 1);
+  EXPECT_EQ(made(source).encode("").size(), 64u);
+  source[ids] = std::vector<unsigned>(65, 1);
+  EXPECT_FALSE(Tokenizer::parse(source, "t"));
+}
+
 // Merging by the definition: again and again the pair of lowest rank, leftmost first.
 std::vector<std::string> merged_plainly(std::vector<std::string> pieces,
                                         const std::map<std::pair<std::string, std::string>, int>& ranks) {
