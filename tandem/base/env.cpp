@@ -29,7 +29,7 @@ constexpr std::array kTable = {
     EnvVariable{"TANDEM_MODEL", "text", "share/tandem/model", "model folder when --model is absent"},
     EnvVariable{"TANDEM_TEST_DATA", "text", "../shared/models", "optional folder with larger test models"},
     EnvVariable{"TANDEM_RENDEZVOUS", "text", "none", "address a launched rank process meets its launcher at"},
-    EnvVariable{"TANDEM_FAULT", "text", "none", "test builds only: fault to inject, see docs/protocol.md"},
+    EnvVariable{"TANDEM_FAULT", "text", "none", "for tests: fault to inject into a rank, see docs/protocol.md"},
     EnvVariable{"HCCL_BUFFSIZE", "integer", "none", "upper bound of the window, MiB"},
     EnvVariable{"HCCL_EXEC_TIMEOUT", "integer", "300", "seconds to wait for a peer that has not called the operator; 0 = for ever"},
     EnvVariable{"HCCL_CONNECT_TIMEOUT", "integer", "120", "seconds to wait for all ranks to join"},

@@ -132,7 +132,7 @@ std::optional<std::string> Host::objection(const Hello& hello, size_t bytes) con
 Status Host::greet(Stranger& stranger) {
   Hello hello{};
   auto result = receive_packet(stranger.socket.get(), std::as_writable_bytes(std::span(&hello, 1)), 2);
-  const size_t bytes = result.received ? result.packet.bytes : 0;
+  const size_t bytes = result.received && result.packet.complete ? result.packet.bytes : 0;
   const bool ours = bytes >= kStableBytes && std::memcmp(hello.magic, mine_.magic, sizeof hello.magic) == 0 &&
                     std::memcmp(hello.cookie, mine_.cookie, sizeof hello.cookie) == 0;
   if (!ours) {

@@ -9,12 +9,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <new>
 #include <utility>
 
 #include "tandem/base/env.h"
 #include "tandem/comm/fork.h"
+#include "tandem/exec/memory.h"
+#include "tandem/exec/reserve.h"
 #include "tandem/version.h"
 
 namespace tandem {
@@ -25,18 +26,6 @@ constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kPage = 4096;
 constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
 
-// MemAvailable of the host, or 0 where it cannot be read.
-size_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string key;
-  size_t kib = 0;
-  std::string unit;
-  while (file >> key >> kib >> unit) {
-    if (key == "MemAvailable:") return kib * 1024;
-  }
-  return 0;
-}
-
 tl::unexpected<Error> no_space(size_t wanted, size_t available, int error) {
   return fail(
       ErrorCode::out_of_memory,
@@ -44,14 +33,10 @@ tl::unexpected<Error> no_space(size_t wanted, size_t available, int error) {
                   wanted / kMiB, available / kMiB, strerrordesc_np(error)));
 }
 
-// A window without memory behind it would end in SIGBUS at first touch, so all of it is reserved now. The kernel
-// answers a request beyond the free memory by killing somebody, hence the look before.
+// A window without memory behind it would end in SIGBUS at first touch, so all of it is reserved now.
 Status reserve(int descriptor, size_t bytes) {
-  const size_t available = available_memory();
-  if (available != 0 && bytes > available) return no_space(bytes, available, ENOSPC);
-  int error = EINTR;
-  while (error == EINTR) error = posix_fallocate(descriptor, 0, static_cast<off_t>(bytes));
-  if (error != 0) return no_space(bytes, available, error);
+  const int error = reserve_file(descriptor, bytes);
+  if (error != 0) return no_space(bytes, device_memory_info().free_bytes, error);
   return {};
 }
 
@@ -127,13 +112,10 @@ void write_identity(Segment& segment, int rank, int size, size_t window_bytes) {
 
 size_t window_bytes_for(int size, size_t requested) {
   const size_t share = kCommunicatorBytes / static_cast<size_t>(size);
+  const auto bound = static_cast<size_t>(env_integer("HCCL_BUFFSIZE", 1, INT32_MAX).value_or(INT32_MAX)) * kMiB;
   size_t bytes = requested;
-  if (bytes == 0) {
-    const auto wanted = env_integer("TANDEM_WINDOW_MB", 1, INT32_MAX).value_or(8);
-    const auto bound = env_integer("HCCL_BUFFSIZE", 1, INT32_MAX).value_or(INT32_MAX);
-    bytes = static_cast<size_t>(std::min(wanted, bound)) * kMiB;
-  }
-  bytes = std::clamp(bytes, kPage, share);
+  if (bytes == 0) bytes = static_cast<size_t>(env_integer("TANDEM_WINDOW_MB", 1, INT32_MAX).value_or(8)) * kMiB;
+  bytes = std::clamp(std::min(bytes, bound), kPage, share);
   return bytes / kPage * kPage;
 }
 

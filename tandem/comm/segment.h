@@ -13,7 +13,7 @@
 //
 //      offset
 //     0  +---------------------------------------------------------------+
-//        | identity: magic, size, rank, pid, window bytes, build,        |  written once by the owner;
+//        | identity: magic, size, rank, window bytes, build,             |  written once by the owner;
 //        |           layout version (written LAST)                       |  checked once by each peer
 //   128  +---------------------------------------------------------------+
 //        | state: joined -> left                                         |  owner

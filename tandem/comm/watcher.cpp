@@ -6,8 +6,10 @@
 #include <sys/eventfd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 namespace tandem {
@@ -67,7 +69,11 @@ void Watcher::watch() {
 bool Watcher::wait_for_one(std::vector<int>& ranks) {
   std::vector<pollfd> events{{stop_.get(), POLLIN, 0}};
   for (const int rank : ranks) events.push_back({pidfds_[static_cast<size_t>(rank)].get(), POLLIN, 0});
-  if (poll(events.data(), events.size(), -1) < 0) return errno == EINTR;
+  if (poll(events.data(), events.size(), -1) < 0) {
+    // Out of memory for a moment: liveness must not end with it.
+    if (errno != EINTR) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return true;
+  }
   if (events[0].revents != 0) return false;
   std::vector<int> alive;
   for (size_t i = 0; i < ranks.size(); ++i) {

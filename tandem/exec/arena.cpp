@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 
 #include "tandem/exec/cgroup.h"
 #include "tandem/exec/memory.h"
+#include "tandem/exec/reserve.h"
 
 namespace tandem {
 namespace {
@@ -36,8 +38,12 @@ struct ArenaBlock {
 class ArenaRegistry {
  public:
   static ArenaRegistry& instance() {
-    static ArenaRegistry registry;
-    return registry;
+    static ArenaRegistry* const registry = [] {
+      auto* made = new ArenaRegistry;
+      pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+      return made;
+    }();
+    return *registry;
   }
 
   Expected<void*> allocate(size_t bytes) {
@@ -80,6 +86,16 @@ class ArenaRegistry {
   }
 
  private:
+  // The mappings do not exist in a forked child; descriptors kept there would hold the parent's memory.
+  static void before_fork() { instance().mutex_.lock(); }
+  static void after_fork_in_parent() { instance().mutex_.unlock(); }
+  static void after_fork_in_child() {
+    ArenaRegistry& registry = instance();
+    for (const auto& [id, arena] : registry.arenas_) close(arena.descriptor);
+    registry.arenas_.clear();
+    registry.mutex_.unlock();
+  }
+
   static bool contains(const ArenaBlock& arena, const void* pointer) {
     const auto* byte = static_cast<const std::byte*>(pointer);
     return byte >= arena.base && byte < arena.base + arena.size;
@@ -121,12 +137,10 @@ class ArenaRegistry {
                   fmt::format("device memory: {} of an arena of {} bytes failed: {} (free: {} bytes)", step, bytes,
                               std::strerror(code), device_memory_info().free_bytes));
     };
-    // A memfd has no size limit of its own: without this look the reservation would eat the machine before it fails.
-    if (bytes > device_memory_info().free_bytes) return refused("reservation", ENOMEM);
     const int descriptor = memfd_create("tandem-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (descriptor < 0) return refused("creation", errno);
     // Pages are promised now: a full memory group is an error here and not a SIGBUS later.
-    if (const int code = posix_fallocate(descriptor, 0, static_cast<off_t>(bytes)); code != 0) {
+    if (const int code = reserve_file(descriptor, bytes); code != 0) {
       close(descriptor);
       return refused("reservation", code);
     }

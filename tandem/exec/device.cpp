@@ -20,14 +20,14 @@ struct Device::State {
   int wanted_threads = 0;
 };
 
-// Devices live until the process ends; made at first use.
+// Devices live until the process ends and are never destroyed: streams and forked children may outlive main().
 struct DeviceRegistry {
   std::mutex mutex;
   std::map<int, std::unique_ptr<Device>> devices;
 
   static DeviceRegistry& instance() {
-    static DeviceRegistry registry;
-    return registry;
+    static auto* const registry = new DeviceRegistry;
+    return *registry;
   }
   Device* at(int index) {
     const std::lock_guard lock(mutex);

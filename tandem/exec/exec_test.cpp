@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -160,6 +163,54 @@ TEST_F(StreamTest, EventsOrderTwoStreams) {
   EXPECT_EQ(seen, 1);
   EXPECT_TRUE(event.complete());
   EXPECT_GT(event.reached_ns(), 0);
+}
+
+TEST_F(StreamTest, ASecondRecordingOfAnEventIsWaitedFor) {
+  Event event;
+  std::atomic<bool> go{false};
+  stream_->record(event);
+  ASSERT_TRUE(stream_->submit([&](Lane&) -> Status {
+    while (!go) std::this_thread::yield();
+    return {};
+  }));
+  stream_->record(event);
+  EXPECT_FALSE(event.complete());
+  EXPECT_FALSE(event.synchronize(10));
+  go = true;
+  EXPECT_TRUE(event.synchronize(10'000));
+}
+
+TEST_F(StreamTest, AWaitConcernsTheRecordingOfItsTime) {
+  auto other = Stream::create(**Device::get(1));
+  ASSERT_TRUE(other);
+  Event event;
+  std::atomic<bool> go{false};
+  stream_->wait(event);  // not recorded yet: no wait
+  stream_->record(event);
+  (*other)->wait(event);
+  ASSERT_TRUE((*other)->submit([&](Lane&) -> Status {
+    while (!go) std::this_thread::yield();
+    return {};
+  }));
+  (*other)->record(event);
+  EXPECT_TRUE(stream_->synchronize());
+  go = true;
+  EXPECT_TRUE((*other)->synchronize());
+}
+
+// The parent has a team of threads and an arena; the child's exit must not wait for threads that it does not have.
+TEST(Fork, AChildMayExitInOrder) {
+  ThreadTeam team(2);
+  (void)(*Device::get(0))->team();
+  auto block = device_allocate(100);
+  ASSERT_TRUE(block);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) std::exit(device_locate(*block) ? 1 : 7);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+  EXPECT_TRUE(device_free(*block));
 }
 
 TEST(Device, IndexIsChecked) {

@@ -16,41 +16,62 @@
 
 namespace tandem {
 
-struct Event::State {
+// One recording: passed once, never again.
+struct Event::Mark {
   std::mutex mutex;
   std::condition_variable changed;
-  bool pending = false;
+  bool passed = false;
   int64_t reached = 0;
 
-  void mark() {
+  void pass() {
     const std::lock_guard lock(mutex);
-    pending = false;
+    passed = true;
     reached = monotonic_ns();
     changed.notify_all();
+  }
+  bool await(int64_t timeout_ms) {
+    std::unique_lock lock(mutex);
+    const auto done = [&] { return passed; };
+    if (timeout_ms >= 0) return changed.wait_for(lock, std::chrono::milliseconds(timeout_ms), done);
+    changed.wait(lock, done);
+    return true;
+  }
+};
+
+struct Event::State {
+  std::mutex mutex;
+  std::shared_ptr<Mark> last;  // null: not recorded
+
+  std::shared_ptr<Mark> current() {
+    const std::lock_guard lock(mutex);
+    return last;
+  }
+  void replace(std::shared_ptr<Mark> mark) {
+    const std::lock_guard lock(mutex);
+    last = std::move(mark);
   }
 };
 
 Event::Event() : state_(std::make_shared<State>()) {}
 
 bool Event::complete() const {
-  const std::lock_guard lock(state_->mutex);
-  return !state_->pending;
+  const auto mark = state_->current();
+  return !mark || mark->await(0);
 }
 
 bool Event::synchronize(int64_t timeout_ms) const {
-  std::unique_lock lock(state_->mutex);
-  const auto done = [&] { return !state_->pending; };
-  if (timeout_ms >= 0) return state_->changed.wait_for(lock, std::chrono::milliseconds(timeout_ms), done);
-  state_->changed.wait(lock, done);
-  return true;
+  const auto mark = state_->current();
+  return !mark || mark->await(timeout_ms);
 }
 
 int64_t Event::reached_ns() const {
-  const std::lock_guard lock(state_->mutex);
-  return state_->pending ? 0 : state_->reached;
+  const auto mark = state_->current();
+  if (!mark) return 0;
+  const std::lock_guard lock(mark->mutex);
+  return mark->reached;
 }
 
-void Event::reset() { state_ = std::make_shared<State>(); }
+void Event::reset() { state_->replace(nullptr); }
 
 namespace {
 
@@ -166,26 +187,23 @@ bool Stream::idle() const {
 }
 
 void Stream::record(Event& event) {
-  auto target = event.state_;
-  {
-    const std::lock_guard lock(target->mutex);
-    target->pending = true;
-  }
+  const auto mark = std::make_shared<Event::Mark>();
+  event.state_->replace(mark);
   const std::lock_guard lock(state_->mutex);
-  const auto mark = [target](Lane&) -> Status {
-    target->mark();
+  const auto pass = [mark](Lane&) -> Status {
+    mark->pass();
     return {};
   };
-  state_->queue.push_back({mark, true});
+  state_->queue.push_back({pass, true});
   state_->work.notify_one();
 }
 
 void Stream::wait(const Event& event) {
-  auto target = event.state_;
+  const auto mark = event.state_->current();  // the recording of now: a later one does not concern this wait
+  if (!mark) return;
   const std::lock_guard lock(state_->mutex);
-  const auto block = [target](Lane&) -> Status {
-    std::unique_lock waiting(target->mutex);
-    target->changed.wait(waiting, [&] { return !target->pending; });
+  const auto block = [mark](Lane&) -> Status {
+    mark->await(-1);
     return {};
   };
   state_->queue.push_back({block, true});

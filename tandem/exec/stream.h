@@ -11,7 +11,7 @@ namespace tandem __attribute__((visibility("default"))) {
 
 class Device;
 
-// A point in a stream's order. Not recorded yet counts as complete.
+// A point in a stream's order: the last recording when a call looks. Not recorded yet counts as complete.
 class Event {
  public:
   Event();
@@ -24,6 +24,7 @@ class Event {
 
  private:
   friend class Stream;
+  struct Mark;
   struct State;
   std::shared_ptr<State> state_;
 };

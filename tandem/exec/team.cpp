@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include "tandem/base/log.h"
 #include "tandem/exec/topology.h"
 #include "tandem/exec/wait.h"
 
@@ -41,6 +43,12 @@ void pin_thread(int first, int count) {
   }
   // Refused by some containers: the thread then simply stays where it is.
   (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+// Negative: all cores of the process, also for a thread that was confined or started from a confined one.
+void confine(int first, int count) {
+  if (first >= 0) return pin_thread(first, count);
+  pin_thread(0, static_cast<int>(topology().cores.size()));
 }
 
 }  // namespace
@@ -94,12 +102,27 @@ struct ThreadTeam::Shared {
 
 ThreadTeam::ThreadTeam(int threads, int first_core)
     : threads_(std::max(1, threads)), first_core_(first_core), shared_(std::make_unique<Shared>()) {
+  shared_->workers.reserve(static_cast<size_t>(threads_) - 1);
   for (int index = 1; index < threads_; ++index) {
-    shared_->workers.emplace_back([this, index] {
-      set_kernel_float_mode();
-      if (first_core_ >= 0) pin_thread(first_core_ + index, 1);
-      shared_->work(index);
-    });
+    if (start_worker(index)) continue;
+    log_warn("exec: {} threads wanted, the system gave {}; the results are the same", threads_, index);
+    threads_ = index;
+  }
+}
+
+bool ThreadTeam::start_worker(int index) {
+  const int core = first_core_;
+  Shared& shared = *shared_;
+  const auto body = [index, core, &shared] {
+    set_kernel_float_mode();
+    confine(core < 0 ? core : core + index, 1);
+    shared.work(index);
+  };
+  try {
+    shared.workers.emplace_back(body);
+    return true;
+  } catch (const std::system_error&) {
+    return false;
   }
 }
 
@@ -110,9 +133,7 @@ ThreadTeam::~ThreadTeam() {
   for (auto& worker : shared_->workers) worker.join();
 }
 
-void ThreadTeam::pin_caller() const {
-  if (first_core_ >= 0) pin_thread(first_core_, threads_);
-}
+void ThreadTeam::pin_caller() const { confine(first_core_, threads_); }
 
 void ThreadTeam::run(int64_t count, int64_t grain, Body body, void* context) {
   if (count <= 0) return;

@@ -28,7 +28,7 @@ class ThreadTeam {
   ThreadTeam& operator=(const ThreadTeam&) = delete;
 
   int size() const { return threads_; }
-  // Confines the calling thread to the team's cores; does nothing for an unpinned team.
+  // Confines the calling thread to the team's cores; an unpinned team's are all of the process.
   void pin_caller() const;
 
   // Splits [0, count) into at most size() contiguous parts of whole multiples of `grain` and runs body on each; returns
@@ -45,6 +45,7 @@ class ThreadTeam {
 
  private:
   struct Shared;
+  bool start_worker(int index);
   int threads_;
   int first_core_;
   std::unique_ptr<Shared> shared_;

@@ -83,9 +83,12 @@ Status check_choice(const ExpertProduct& op, int64_t first, int64_t count) {
   const auto* chosen = op.expert.as<const int32_t>();
   const auto known = static_cast<int32_t>(op.experts.size());
   for (int64_t pair = first * op.top_k; pair < (first + count) * op.top_k; ++pair) {
-    if (chosen[pair] >= 0 && chosen[pair] < known) continue;
-    return fail(ErrorCode::invalid_argument, fmt::format("mm_all_reduce: expert of row {} is {}, a value in [0, {}] wanted",
-                                                         pair / op.top_k, chosen[pair], known - 1));
+    const bool first_of_row = pair % op.top_k == 0;
+    const int32_t above = first_of_row ? -1 : chosen[pair - 1];
+    if (chosen[pair] > above && chosen[pair] < known) continue;
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("mm_all_reduce: expert of row {} is {}, a value in [{}, {}] wanted (rising in a row)",
+                            pair / op.top_k, chosen[pair], above + 1, known - 1));
   }
   return {};
 }

@@ -17,6 +17,7 @@ namespace {
 constexpr std::string_view kName = "mm_all_reduce";
 constexpr size_t kLeastWorkspace = 512;
 constexpr int64_t kMostColumns = 1 << 24;
+constexpr int64_t kMostInt8Depth = 65535;  // 128 * 128 times it fits an int32 sum
 
 // Sizes of the problem as x1, x2 and y state them.
 struct Sizes {
@@ -70,6 +71,7 @@ void check_int8_scale(Check& check, const Int8Scale& quant, const MmAllReduce& o
   check.dtype("channel scale", quant.channel, {DType::f32, DType::f16, DType::bf16, DType::i64, DType::u64});
   check.contiguous("channel scale", quant.channel).contiguous("token scale", quant.token);
   if (check.failed()) return;
+  check.range("k", sizes.k, 0, kMostInt8Depth);
   const int64_t count = quant.channel.elements();
   check.that(count == 1 || count == sizes.n, "channel scale is {}, [1] or [{}] wanted", quant.channel.describe(), sizes.n);
   check.dtype("token scale", quant.token, {DType::f32});
@@ -106,6 +108,7 @@ void check_experts(Check& check, const MmAllReduce& op, const Sizes& sizes) {
   check.that(!op.bias.present() && std::holds_alternative<std::monostate>(op.quant),
              "experts with bias or quantisation are given, float experts without bias wanted");
   if (check.failed()) return;
+  check.dim("x1", op.x1, 0, sizes.rows, "the rows of y");
   check.that(list.expert.elements() == sizes.rows * sizes.top_k && list.weight.elements() == sizes.rows * sizes.top_k,
              "expert is {} and weight {}, [{},{}] wanted", list.expert.describe(), list.weight.describe(), sizes.rows,
              sizes.top_k);
@@ -240,7 +243,7 @@ Fingerprint MmAllReduceBody::fingerprint() const {
   print.rows = rows;
   print.n = n;
   print.chunk_rows = chunks.chunk_rows;
-  print.epsilon_bits = std::bit_cast<uint32_t>(epsilon);
+  print.epsilon_bits = std::bit_cast<uint64_t>(epsilon);
   print.output = output;
   print.tail = static_cast<uint8_t>(tail);
   print.local = local;
@@ -273,7 +276,7 @@ Expected<Plan> plan(const MmAllReduce& op, Device& device) {
   body->x3 = op.x3;
   body->y = op.y;
   if (op.then) {
-    body->epsilon = static_cast<float>(op.then->epsilon);
+    body->epsilon = op.then->epsilon;
     body->residual = op.then->residual;
     body->gamma = op.then->gamma;
     body->norm = op.then->norm;

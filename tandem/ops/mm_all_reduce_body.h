@@ -26,7 +26,7 @@ struct MmAllReduceBody final : Plan::Body {
   int64_t rows = 0, n = 0, k = 0, top_k = 0;  // top_k 0: dense
   DType output = DType::none;
   Tail tail = Tail::none;
-  float epsilon = 0;
+  double epsilon = 0;  // narrowed by the worker, whose rounding mode is known
   RowChunks chunks;
   uint32_t local = 0;
   // Operands

@@ -239,7 +239,7 @@ void Run::tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm, 
   args.residual_row_bytes = static_cast<int64_t>(dtype_bytes(body_.output, body_.n));
   args.gamma = body_.norm.present() ? body_.gamma.data : nullptr;
   args.dtype = body_.output;
-  args.epsilon = body_.epsilon;
+  args.epsilon = static_cast<float>(body_.epsilon);
   args.y = y;
   args.y_row_bytes = static_cast<int64_t>(pitch);
   args.norm = norm;

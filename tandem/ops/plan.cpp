@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <mutex>
+
 #include "tandem/base/env.h"
 #include "tandem/comm/communicator.h"
 #include "tandem/exec/wait.h"
@@ -10,8 +12,8 @@
 namespace tandem {
 namespace {
 
-// A place in the communicator's order, given back when the work ends. Work that is dropped without having run (its
-// stream failed before) would leave the other ranks waiting, so it ends the communicator.
+// A place in the communicator's order, given back when the work ends. Work that a stream took and dropped, or that
+// threw, would leave the other ranks waiting, so it ends the communicator.
 class Turn {
  public:
   explicit Turn(const Plan::Body& body)
@@ -19,8 +21,8 @@ class Turn {
         ticket_(communicator_ != nullptr ? communicator_->take_ticket() : 0) {}
   ~Turn() {
     if (communicator_ == nullptr) return;
-    if (!started_) {
-      communicator_->abort({ErrorCode::cancelled, fmt::format("{}: rank {} dropped the operator, its stream had failed",
+    if (!finished_) {
+      communicator_->abort({ErrorCode::cancelled, fmt::format("{}: rank {} dropped the operator or failed in it",
                                                               name_, communicator_->rank())});
     }
     communicator_->end_turn(ticket_);
@@ -28,16 +30,15 @@ class Turn {
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
-  Status start() {
-    started_ = true;
-    return communicator_ != nullptr ? communicator_->await_turn(ticket_) : Status{};
-  }
+  Status start() { return communicator_ != nullptr ? communicator_->await_turn(ticket_) : Status{}; }
+  // The operator ended in order, with or without an error, or was never handed over.
+  void finish() { finished_ = true; }
 
  private:
   Communicator* communicator_;
   std::string_view name_;
   uint64_t ticket_;
-  bool started_ = false;
+  bool finished_ = false;
 };
 
 bool verbose() {
@@ -57,6 +58,7 @@ Status execute_in_turn(const Plan::Body& body, Turn& turn, std::span<std::byte> 
   Status status = body.execute(workspace, lane);
   if (!status && body.communicator() != nullptr) body.communicator()->abort(status.error());
   if (verbose()) report(body, start, status);
+  turn.finish();
   return status;
 }
 
@@ -70,10 +72,14 @@ Status check_workspace(const Plan::Body& body, std::span<std::byte> workspace) {
 
 Status Plan::run(std::span<std::byte> workspace, Stream& stream) const {
   if (auto enough = check_workspace(*body_, workspace); !enough) return enough;
-  auto turn = std::make_shared<Turn>(*body_);
-  return stream.submit([body = body_, workspace, turn = std::move(turn)](Lane& lane) {
+  static std::mutex order;  // tickets have to be handed out in the order of the queues
+  const std::lock_guard lock(order);
+  const auto turn = std::make_shared<Turn>(*body_);
+  Status submitted = stream.submit([body = body_, workspace, turn](Lane& lane) {
     return execute_in_turn(*body, *turn, workspace, lane);
   });
+  if (!submitted) turn->finish();
+  return submitted;
 }
 
 Status Plan::execute(std::span<std::byte> workspace, Lane& lane) const {

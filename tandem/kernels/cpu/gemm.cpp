@@ -219,9 +219,10 @@ Rows read_rows(const GemmArgs& args, int64_t first, int64_t m, Lane& lane) {
 void gemm(const GemmArgs& args, Lane& lane) {
   if (args.n == 0) return;
   if (args.x_dtype == DType::i8) return gemm_int8(args, lane);
-  for (int64_t first = 0; first < args.m; first += kRowChunk) {
+  const int64_t chunk = row_chunk(args.k);
+  for (int64_t first = 0; first < args.m; first += chunk) {
     const Scratch::Mark mark(*lane.scratch);
-    const Rows rows = read_rows(args, first, min64(kRowChunk, args.m - first), lane);
+    const Rows rows = read_rows(args, first, min64(chunk, args.m - first), lane);
     if (direct_possible(args, rows.m)) {
       run_direct(args, rows, lane);
     } else {

@@ -6,8 +6,13 @@
 // What the float and the integer product share: rows, leaves, runs of k, and the end of a block.
 namespace tandem::TANDEM_ISA {
 
-// Rows one pass over the weights serves; bounds the scratch of a call.
-inline constexpr int64_t kRowChunk = 192;
+// Rows one pass over the weights serves: as many as keep the converted activations below 16 MiB.
+TANDEM_INLINE int64_t row_chunk(int64_t k) {
+  constexpr int64_t kMostRows = 192;
+  constexpr int64_t kBytes = int64_t{16} << 20;
+  const int64_t tiles = kBytes / (4 * (k + 16)) / kTileRows;
+  return max64(1, min64(kMostRows / kTileRows, tiles)) * kTileRows;
+}
 
 // Rows [0, m) of one pass.
 struct Rows {

@@ -181,9 +181,10 @@ Rows read_rows(const GemmArgs& args, int64_t first, int64_t m, Lane& lane) {
 }  // namespace
 
 void gemm_int8(const GemmArgs& args, Lane& lane) {
-  for (int64_t first = 0; first < args.m; first += kRowChunk) {
+  const int64_t chunk = row_chunk(args.k);
+  for (int64_t first = 0; first < args.m; first += chunk) {
     const Scratch::Mark mark(*lane.scratch);
-    const Rows rows = read_rows(args, first, min64(kRowChunk, args.m - first), lane);
+    const Rows rows = read_rows(args, first, min64(chunk, args.m - first), lane);
     const Split split(args.n, rows.m, lane.team->size());
     Parts<float> parts(lane, Memory::words(args.leaves, split.rows_each));
     const float* token = args.token == nullptr ? nullptr : args.token + first;

@@ -9,6 +9,10 @@
 #include "tandem/kernels/reference/table.h"
 #include "tandem/kernels/table.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace tandem {
 namespace portable {
 extern const KernelTable table;
@@ -32,20 +36,29 @@ struct Tables {
   void add(const KernelTable& table) { list[count++] = &table; }
 };
 
+// Half-precision conversion; __builtin_cpu_supports does not know it everywhere. A hypervisor may hide it.
+#if defined(__x86_64__)
+bool has_f16c() {
+  constexpr unsigned kF16c = 1u << 29;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & kF16c) != 0;
+}
+#endif
+
 Tables runnable_tables() {
   Tables tables;
+#if defined(__x86_64__)
+  const bool haswell = has_f16c() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("aes");
+#endif
 #if defined(TANDEM_HAVE_avx512)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("aes")) {
+  if (haswell && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
     tables.add(avx512::table);
   }
 #endif
 #if defined(TANDEM_HAVE_avx2)
-  // Every CPU with AVX2, FMA and BMI2 has the rest of the haswell set.
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
-      __builtin_cpu_supports("aes")) {
-    tables.add(avx2::table);
-  }
+  if (haswell) tables.add(avx2::table);
 #endif
 #if defined(TANDEM_HAVE_neon)
   tables.add(neon::table);
