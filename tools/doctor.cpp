@@ -12,8 +12,10 @@
 #include "tandem/llm/config.h"
 #include "tandem/version.h"
 #include "tools/commands.h"
+#include "tools/job.h"
 #include "tools/model_folder.h"
 #include "tools/probes.h"
+#include "tools/report.h"
 
 namespace tandem::tool {
 namespace {
@@ -31,7 +33,9 @@ json cpu_part() {
 json table_part() {
   json names = json::array();
   for (const KernelTable* table : kernel_tables()) names.push_back(table->name);
-  return {{"runnable", names}, {"chosen", default_table().name}};
+  json part = {{"runnable", names}, {"chosen", default_table().name}};
+  if (const auto status = check_table(); !status) part["refused"] = status.error().message;
+  return part;
 }
 
 json system_part() {
@@ -83,17 +87,26 @@ std::string plain(const json& value) {
 }
 
 void print_part(const char* title, const json& part) {
-  fmt::print("{}\n", title);
-  for (const auto& [name, value] : part.items()) fmt::print("  {:14} {}\n", name, plain(value));
+  put(stdout, fmt::format("{}\n", title));
+  for (const auto& [name, value] : part.items()) put(stdout, fmt::format("  {:14} {}\n", name, plain(value)));
 }
 
 void print_environment(const json& list) {
-  fmt::print("environment\n");
+  put(stdout, "environment\n");
   for (const json& variable : list) {
     const bool set = !variable["value"].is_null();
-    fmt::print("  {:26} {}{}\n  {:26} {}\n", plain(variable["name"]), set ? "" : "unset, default ",
-               plain(variable[set ? "value" : "default"]), "", plain(variable["help"]));
+    put(stdout, fmt::format("  {:26} {}{}\n  {:26} {}\n", plain(variable["name"]), set ? "" : "unset, default ",
+                            plain(variable[set ? "value" : "default"]), "", plain(variable["help"])));
   }
+}
+
+void print_all(const json& all) {
+  put(stdout, fmt::format("tandem {}\n", version()));
+  print_part("cpu", all["cpu"]);
+  print_part("kernel tables", all["tables"]);
+  print_part("system", all["system"]);
+  print_part("model", all["model"]);
+  print_environment(all["environment"]);
 }
 
 int run(bool as_json) {
@@ -105,16 +118,12 @@ int run(bool as_json) {
                     {"model", model_part()},
                     {"environment", environment_part()}};
   if (as_json) {
-    fmt::print("{}\n", all.dump(-1, ' ', false, json::error_handler_t::replace));
-    return 0;
+    put(stdout, all.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+  } else {
+    print_all(all);
   }
-  fmt::print("tandem {}\n", version());
-  print_part("cpu", all["cpu"]);
-  print_part("kernel tables", all["tables"]);
-  print_part("system", all["system"]);
-  print_part("model", all["model"]);
-  print_environment(all["environment"]);
-  return 0;
+  const auto arrived = stdout_arrived();
+  return arrived ? 0 : report_failure(arrived.error().message, false);
 }
 
 }  // namespace

@@ -23,30 +23,27 @@ constexpr const char* kExamples =
     "Text goes to stdout as it comes, figures to stderr; with --json stdout holds one line.\n"
     "The same seed gives the same text and logits on 1, 2, 4 and 8 ranks, as threads or processes.";
 
-void print_now(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
-}
-
 int finish(const Job& job, const RankReport& report) {
   for (const int64_t position : job.flags.logits) {
     if (report.result.logits.contains(position)) continue;
-    fmt::print(stderr, "tandem: --logits {}: the text ended before that position; raise --max-tokens\n", position);
+    put(stderr,
+        fmt::format("tandem: --logits {}: the text ended before that position; raise --max-tokens\n", position));
   }
   if (job.flags.json) {
     const auto line = result_json(job, report).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    print_now(line + "\n");
+    put(stdout, line + "\n");
   } else {
-    fmt::print(stderr, "tandem: {}\n", closing_line(job, report));
+    put(stderr, fmt::format("tandem: {}\n", closing_line(job, report)));
   }
-  return std::ferror(stdout) == 0 ? 0 : 1;
+  const auto arrived = stdout_arrived();
+  return arrived ? 0 : report_failure(arrived.error().message, false);
 }
 
 int run(const GenerateFlags& flags) {
   if (is_rank_process()) return run_rank_process(flags);
   const auto job = make_job(flags);
   if (!job) return report_failure(job.error().message, flags.json);
-  const Print print = flags.json ? Print() : Print(print_now);
+  const Print print = flags.json ? Print() : Print([](const std::string& text) { put(stdout, text); });
   const auto report = flags.ranks == "threads" ? run_threads(*job, print) : launch_processes(*job);
   if (!report) return report_failure(report.error().message, flags.json);
   return finish(*job, *report);

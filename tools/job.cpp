@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <fstream>
-#include <optional>
+#include <system_error>
 #include <thread>
 
+#include "tandem/base/env.h"
 #include "tandem/comm/communicator.h"
 #include "tandem/exec/device.h"
+#include "tandem/kernels/table.h"
 #include "tandem/llm/config.h"
 #include "tools/model_folder.h"
 
@@ -59,11 +61,16 @@ class RunText {
   std::string text_;
 };
 
-Expected<RankReport> run_repeats(const Job& job, Generator& generator, const Print& print) {
+// Logits are the same on all ranks: one of them keeps and hashes them.
+Expected<RankReport> run_repeats(const Job& job, Generator& generator, bool keeps_logits, const Print& print) {
   RankReport report;
   for (int64_t turn = 0; turn < job.flags.repeat; ++turn) {
     RunText text(job, print);
     GenerateOptions options = job.options;
+    if (!keeps_logits) {
+      options.logits_at.clear();
+      options.hash_logits = false;
+    }
     options.on_token = [&](int32_t token) { text.push(token); };
     auto result = generator.run(options);
     if (!result) return fail(result.error());
@@ -84,11 +91,49 @@ Error of_rank(int rank, const Error& error) {
   return {error.code, name + ": " + error.message};
 }
 
+template <class Body>
+Status start_thread(std::vector<std::thread>& threads, const Body& body) {
+  try {
+    threads.emplace_back(body);
+    return {};
+  } catch (const std::system_error& error) {
+    return fail(ErrorCode::out_of_memory, fmt::format("thread: {}; use fewer ranks or raise ulimit -u", error.what()));
+  }
+}
+
+// Rank 0's report with the memory of all; the first rank that failed for itself, not because of another, is the error.
+Expected<RankReport> sum_of(std::vector<Expected<RankReport>>& reports) {
+  const auto failed_for_itself = [](const Expected<RankReport>& report) {
+    return !report && report.error().code != ErrorCode::peer_lost && report.error().code != ErrorCode::cancelled;
+  };
+  const auto culprit = std::find_if(reports.begin(), reports.end(), failed_for_itself);
+  if (culprit != reports.end()) return fail(culprit->error());
+  RankReport total;
+  for (size_t rank = reports.size(); rank-- > 0;) {
+    Expected<RankReport>& report = reports[rank];
+    if (!report) return report;
+    const uint64_t others = total.memory_bytes;
+    total = std::move(*report);
+    total.memory_bytes += others;
+  }
+  return total;
+}
+
 }  // namespace
+
+Status check_table() {
+  const auto wanted = env_text("TANDEM_TABLE");
+  if (!wanted || find_table(*wanted) != nullptr) return {};
+  std::vector<std::string_view> names;
+  for (const KernelTable* table : kernel_tables()) names.push_back(table->name);
+  return fail(ErrorCode::invalid_argument,
+              fmt::format("TANDEM_TABLE {}, one of {} wanted on this machine", *wanted, fmt::join(names, ", ")));
+}
 
 Expected<Job> make_job(const GenerateFlags& flags) {
   Job job;
   job.flags = flags;
+  if (auto status = check_table(); !status) return fail(status.error());
   if (flags.tp > Device::count()) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("--tp {}, at most {} wanted (TANDEM_DEVICES raises it)", flags.tp, Device::count()));
@@ -123,8 +168,11 @@ Expected<Job> make_job(const GenerateFlags& flags) {
 }
 
 Expected<RankReport> run_rank(const Job& job, const std::shared_ptr<Communicator>& comm, const Print& print) {
-  auto generator = Generator::create({job.folder, job.flags.threads, job.positions}, comm);
-  auto report = generator ? run_repeats(job, **generator, print) : Expected<RankReport>(fail(generator.error()));
+  auto report = guarded([&]() -> Expected<RankReport> {
+    auto generator = Generator::create({job.folder, job.flags.threads, job.positions}, comm);
+    if (!generator) return fail(generator.error());
+    return run_repeats(job, **generator, comm->rank() == 0, print);
+  });
   if (report) return report;
   comm->abort(report.error());
   return fail(of_rank(comm->rank(), report.error()));
@@ -133,21 +181,18 @@ Expected<RankReport> run_rank(const Job& job, const std::shared_ptr<Communicator
 Expected<RankReport> run_threads(const Job& job, const Print& print) {
   auto comms = Communicator::local(job.flags.tp);
   if (!comms) return fail(comms.error());
-  std::vector<std::optional<Expected<RankReport>>> reports(comms->size());
+  std::vector<Expected<RankReport>> reports(comms->size());
   std::vector<std::thread> threads;
+  threads.reserve(comms->size());
   for (size_t rank = 0; rank < comms->size(); ++rank) {
-    threads.emplace_back([&, rank] { reports[rank] = run_rank(job, (*comms)[rank], rank == 0 ? print : Print()); });
+    const auto body = [&, rank] { reports[rank] = run_rank(job, (*comms)[rank], rank == 0 ? print : Print()); };
+    if (auto status = start_thread(threads, body); !status) {
+      (*comms)[rank]->abort(status.error());
+      reports[rank] = fail(of_rank(static_cast<int>(rank), status.error()));
+    }
   }
   for (std::thread& thread : threads) thread.join();
-  RankReport total;
-  for (size_t rank = reports.size(); rank-- > 0;) {
-    Expected<RankReport>& report = *reports[rank];
-    if (!report) return report;
-    const uint64_t others = total.memory_bytes;
-    total = std::move(*report);
-    total.memory_bytes += others;
-  }
-  return total;
+  return sum_of(reports);
 }
 
 }  // namespace tandem::tool

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -49,6 +51,23 @@ struct RankReport {
 };
 
 using Print = std::function<void(const std::string&)>;
+
+// What `body` returns; an exception, most of all want of memory, becomes an error.
+template <class Body>
+auto guarded(const Body& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::out_of_memory, "memory could not be had; use fewer ranks or a smaller --max-tokens");
+  } catch (const std::length_error&) {
+    return fail(ErrorCode::out_of_memory, "more memory asked for than any machine has; use a smaller --max-tokens");
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::internal, error.what());
+  }
+}
+
+// Whether TANDEM_TABLE, where it is set, names a table of this machine.
+Status check_table();
 
 Expected<Job> make_job(const GenerateFlags& flags);
 // Runs one rank to its end; a failure aborts the communicator so that the others end too. `print` may be empty.

@@ -158,6 +158,11 @@ int wait_for_all(std::vector<Child>& children) {
   }
 }
 
+// Whether nobody reads the text any more, as behind `| head`.
+bool reader_left(const Child& speaker) {
+  return WIFSIGNALED(speaker.wait_status) && WTERMSIG(speaker.wait_status) == SIGPIPE;
+}
+
 // What a rank said or how it ended.
 std::string ending_of(const Child& child, size_t rank) {
   if (WIFSIGNALED(child.wait_status)) {
@@ -212,6 +217,7 @@ Expected<RankReport> launch_processes(const Job& job) {
     if (auto status = start(children[static_cast<size_t>(rank)], ticket, speaks); !status) return fail(status.error());
   }
   const int failed = wait_for_all(children);
+  if (reader_left(children.front())) ::raise(SIGPIPE);  // as if this process had written the text itself
   if (failed >= 0) return fail(describe_failure(children, failed));
   return collect(children);
 }

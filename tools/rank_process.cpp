@@ -37,11 +37,6 @@ bool die_with(long parent) {
   return ::getppid() == parent;
 }
 
-void print_now(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
-}
-
 Expected<RankReport> run(const GenerateFlags& flags, const RankTicket& ticket) {
   const auto job = make_job(flags);
   if (!job) return fail(job.error());
@@ -49,8 +44,10 @@ Expected<RankReport> run(const GenerateFlags& flags, const RankTicket& ticket) {
       .rank = ticket.rank, .size = ticket.size, .name = "generate", .address = ticket.address, .device = ticket.rank};
   const auto comm = Communicator::connect(rendezvous);
   if (!comm) return fail(comm.error());
-  const bool speaks = ticket.rank == 0 && !flags.json;
-  return run_rank(*job, *comm, speaks ? Print(print_now) : Print());
+  if (ticket.rank > 0 || flags.json) return run_rank(*job, *comm, Print());
+  auto report = run_rank(*job, *comm, [](const std::string& text) { put(stdout, text); });
+  const auto arrived = stdout_arrived();
+  return arrived || !report ? report : fail(arrived.error());
 }
 
 bool next_number(std::string_view& text, long& value) {
@@ -85,7 +82,7 @@ int run_rank_process(const GenerateFlags& flags) {
   if (!ticket) return report_failure(ticket.error().message, flags.json);
   if (!die_with(ticket->parent)) return 1;
   ::fcntl(kReportDescriptor, F_SETFD, FD_CLOEXEC);
-  const auto report = run(flags, *ticket);
+  const auto report = guarded([&] { return run(flags, *ticket); });
   send(report ? to_json(*report) : nlohmann::json{{"error", report.error().message}});
   return report ? 0 : 1;
 }

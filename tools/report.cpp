@@ -4,27 +4,52 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 
 namespace tandem::tool {
 
 using nlohmann::json;
 
+namespace {
+
+std::vector<uint32_t> bits_of(const std::vector<float>& values) {
+  std::vector<uint32_t> bits(values.size());
+  std::transform(values.begin(), values.end(), bits.begin(),
+                 [](float value) { return std::bit_cast<uint32_t>(value); });
+  return bits;
+}
+
+std::vector<float> floats_of(const std::vector<uint32_t>& bits) {
+  std::vector<float> values(bits.size());
+  std::transform(bits.begin(), bits.end(), values.begin(), [](uint32_t value) { return std::bit_cast<float>(value); });
+  return values;
+}
+
+}  // namespace
+
+void put(std::FILE* stream, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stream);
+  std::fflush(stream);
+}
+
+Status stdout_arrived() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
+  return fail(ErrorCode::io, "stdout: text could not be written; point it to an open file with room");
+}
+
 int report_failure(const std::string& message, bool as_json) {
   std::string line = message;
   std::replace(line.begin(), line.end(), '\n', ' ');
-  fmt::print(stderr, "tandem: {}\n", line);
-  if (as_json) {
-    const json error = {{"error", line}};
-    fmt::print("{}\n", error.dump(-1, ' ', false, json::error_handler_t::replace));
-  }
+  put(stderr, "tandem: " + line + "\n");
+  if (as_json) put(stdout, json{{"error", line}}.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
   return 1;
 }
 
 json to_json(const RankReport& report) {
   const GenerateResult& result = report.result;
-  json logits = json::array();
-  for (const auto& [position, row] : result.logits) logits.push_back({position, row});
+  json logits = json::array();  // as bits: JSON has no NaN and no infinity
+  for (const auto& [position, row] : result.logits) logits.push_back({position, bits_of(row)});
   return {{"tokens", result.tokens},
           {"text", report.text},
           {"logits", logits},
@@ -43,7 +68,7 @@ Expected<RankReport> report_from_json(const json& source) {
     source.at("tokens").get_to(result.tokens);
     source.at("text").get_to(report.text);
     for (const json& entry : source.at("logits")) {
-      result.logits[entry.at(0).get<int64_t>()] = entry.at(1).get<std::vector<float>>();
+      result.logits[entry.at(0).get<int64_t>()] = floats_of(entry.at(1).get<std::vector<uint32_t>>());
     }
     source.at("logits_sha256").get_to(result.logits_sha256);
     source.at("first_token_ms").get_to(result.first_token_ms);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -8,6 +9,10 @@
 
 namespace tandem::tool {
 
+// Text to `stream` at once; a stream that cannot be written to is no exception, ferror() tells.
+void put(std::FILE* stream, const std::string& text);
+// Whether all text put to stdout arrived; an error names what to do.
+Status stdout_arrived();
 // One line on stderr, {"error": ..} on stdout with --json; the exit code 1.
 int report_failure(const std::string& message, bool json);
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
+#include <array>
 #include <exception>
 #include <span>
 #include <string>
@@ -15,9 +16,30 @@
 
 namespace {
 
-bool wants_json(std::span<char*> arguments) {
-  return std::any_of(arguments.begin(), arguments.end(),
-                     [](const char* text) { return std::string_view(text) == "--json"; });
+// Descriptors 0 to 2 that are closed would be given to sockets and memory of ours and receive our text. What takes
+// their places fails when used.
+bool hold_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    if (::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) return false;
+  }
+  return true;
+}
+
+// --json and --json=yes, not --json=false in any of the words the parser knows for it.
+bool asks_for_json(std::string_view argument) {
+  if (argument == "--json") return true;
+  if (!argument.starts_with("--json=")) return false;
+  const std::string value = CLI::detail::to_lower(std::string(argument.substr(7)));
+  constexpr std::array kNo = {"false", "off", "no", "n", "f", "0", "-", "disable"};
+  return std::find(kNo.begin(), kNo.end(), value) == kNo.end();
+}
+
+bool wants_json(std::span<char*> arguments) { return std::any_of(arguments.begin(), arguments.end(), asks_for_json); }
+
+int exit_of_help(int code) {
+  const auto arrived = tandem::tool::stdout_arrived();
+  return arrived ? code : tandem::tool::report_failure(arrived.error().message, false);
 }
 
 int run(std::span<char*> arguments) {
@@ -32,7 +54,7 @@ int run(std::span<char*> arguments) {
   try {
     app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
+    if (error.get_exit_code() == 0) return exit_of_help(app.exit(error));
     return tandem::tool::report_failure(std::string(error.what()) + "; see tandem --help", wants_json(arguments));
   }
   return exit_code;
@@ -41,6 +63,7 @@ int run(std::span<char*> arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (!hold_standard_descriptors()) return 1;
   const std::span<char*> arguments(argv, static_cast<size_t>(argc));
   try {
     return run(arguments);

@@ -33,7 +33,8 @@ namespace tandem __attribute__((visibility("default"))) {
     double tokens_per_second = 0;
   };
 
-  // One rank of a model: its weights, cache and stream. All ranks make the same calls with the same options.
+  // One rank of a model: its weights, cache and stream. All ranks make the same calls with the same options, but which
+  // logits are kept or hashed each rank chooses for itself.
   class Generator {
    public:
     struct Setup {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <iostream>
 #include <random>
 #include <string>
 #include <thread>
@@ -44,6 +45,7 @@ TEST(KilledRank, AtTwentyRandomMoments) {
   const std::string model = any_model();
   if (model.empty()) GTEST_SKIP() << "no embedded model and no TANDEM_TEST_DATA";
   std::mt19937 random(20);
+  std::chrono::steady_clock::duration slowest{};
   for (int round = 0; round < 20; ++round) {
     Tool tool(
         {"generate", "--model", model, "--tp", "4", "--ranks", "processes", "--repeat", "1000000", "--ignore-eos"});
@@ -52,14 +54,19 @@ TEST(KilledRank, AtTwentyRandomMoments) {
     ASSERT_EQ(ranks.size(), 4u);
     std::this_thread::sleep_for(std::chrono::milliseconds(random() % 400));
     const size_t victim = random() % 4;
+    const auto killed = std::chrono::steady_clock::now();
     ::kill(ranks[victim], SIGKILL);
-    const Outcome outcome = tool.finish();
+    const Outcome outcome = tool.finish();  // at the end of the last survivor
+    const auto notice = std::chrono::steady_clock::now() - killed;
+    EXPECT_LT(notice, kNotice);
+    slowest = std::max(slowest, notice);
     EXPECT_EQ(outcome.exit_code, 1);
     const std::string name = "rank " + std::to_string(victim);
     EXPECT_NE(outcome.err.find("tandem: " + name + " was killed"), std::string::npos) << outcome.err;
     EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '|'), 3) << outcome.err;
     EXPECT_TRUE(std::none_of(ranks.begin(), ranks.end(), alive));
   }
+  std::cout << "slowest of 20: " << std::chrono::duration<double, std::milli>(slowest).count() << " ms\n";
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 namespace tandem::cli {
@@ -51,10 +52,10 @@ void drain(int& fd, std::string& to) {
 
 }  // namespace
 
-Tool::Tool(const std::vector<std::string>& arguments, const Variables& environment) {
+Tool::Tool(const std::vector<std::string>& arguments, const Variables& environment, const std::string& program) {
   std::array<int, 2> out{}, err{};
   if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(err.data(), O_CLOEXEC) != 0) return;
-  std::vector<std::string> words = {TANDEM_TOOL};
+  std::vector<std::string> words = {program};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<std::string> variables = environment_with(environment);
   posix_spawn_file_actions_t actions;
@@ -64,8 +65,8 @@ Tool::Tool(const std::vector<std::string>& arguments, const Variables& environme
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);  // a group of its own, as a shell gives
-  if (::posix_spawn(&pid_, TANDEM_TOOL, &actions, &attributes, pointers(words).data(), pointers(variables).data()) !=
-      0) {
+  if (::posix_spawn(&pid_, program.c_str(), &actions, &attributes, pointers(words).data(),
+                    pointers(variables).data()) != 0) {
     pid_ = -1;
   }
   posix_spawn_file_actions_destroy(&actions);
@@ -122,6 +123,10 @@ Outcome run(const std::vector<std::string>& arguments, const Variables& environm
   return Tool(arguments, environment).finish();
 }
 
+Outcome run_script(const std::string& script, const std::string& model) {
+  return Tool({"-c", script}, {{"TOOL", TANDEM_TOOL}, {"MODEL", model}}, "/bin/sh").finish();
+}
+
 nlohmann::json generate(std::vector<std::string> arguments, const Variables& environment) {
   arguments.insert(arguments.begin(), {"generate", "--json"});
   const Outcome outcome = run(arguments, environment);
@@ -130,6 +135,23 @@ nlohmann::json generate(std::vector<std::string> arguments, const Variables& env
   EXPECT_TRUE(json.is_object()) << outcome.out;
   return json.is_object() ? json : nlohmann::json::object();
 }
+
+std::string file_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+ModelCopy::ModelCopy(const std::string& model, const std::string& file, const std::string& content)
+    : folder(testing::TempDir() + "tandem-cli-XXXXXX") {
+  EXPECT_NE(::mkdtemp(folder.data()), nullptr) << folder;
+  for (const auto& entry : fs::directory_iterator(model)) {
+    if (entry.is_regular_file()) fs::copy(entry, folder);
+  }
+  fs::remove(folder + "/" + file);
+  std::ofstream(folder + "/" + file, std::ios::binary) << content;
+}
+
+ModelCopy::~ModelCopy() { fs::remove_all(folder); }
 
 bool alive(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
