@@ -19,6 +19,12 @@ float decode_dequant(uint64_t word) {
   return std::bit_cast<float>(static_cast<uint32_t>(word) & kRead);
 }
 
+// The bit of an f32 that is the last place of an output type: a change below it would be rounded away.
+uint32_t last_place(DType output) {
+  if (output == DType::f32) return 1u;
+  return output == DType::f16 ? 1u << 13 : 1u << 16;
+}
+
 std::byte* row_of(const TensorView& tensor, int64_t row, int64_t n) {
   if (!tensor.present()) return nullptr;
   return static_cast<std::byte*>(tensor.data) + static_cast<size_t>(row) * dtype_bytes(tensor.dtype, n);
@@ -156,7 +162,7 @@ Status Run::partials(int64_t first_row, int64_t count, RowExchange::Range mine) 
     targets_[row] = alone ? sums_ + row * body_.n : exchange_.slot_row(rank_, row);
   }
   if (auto status = product(first_row, count, targets_); !status) return status;
-  if (fault_injected("flip", rank_)) *static_cast<uint32_t*>(targets_[0]) ^= 1u;
+  if (fault_injected("flip", rank_)) *static_cast<uint32_t*>(targets_[0]) ^= last_place(body_.output);
   if (!alone) {
     if (auto status = exchange_.publish_slot(); !status) return status;
   }
