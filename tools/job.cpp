@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <system_error>
 #include <thread>
@@ -11,6 +12,7 @@
 #include "tandem/base/env.h"
 #include "tandem/comm/communicator.h"
 #include "tandem/exec/device.h"
+#include "tandem/exec/topology.h"
 #include "tandem/kernels/table.h"
 #include "tandem/llm/config.h"
 #include "tools/model_folder.h"
@@ -91,6 +93,18 @@ Error of_rank(int rank, const Error& error) {
   return {error.code, name + ": " + error.message};
 }
 
+// Telling the other ranks takes a little memory; as ranks end there is some again.
+void abort_surely(Communicator& comm, const Error& reason) {
+  constexpr int kAttempts = 100;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    try {
+      return comm.abort(reason);
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+}
+
 template <class Body>
 Status start_thread(std::vector<std::thread>& threads, const Body& body) {
   try {
@@ -134,6 +148,7 @@ Expected<Job> make_job(const GenerateFlags& flags) {
   Job job;
   job.flags = flags;
   if (auto status = check_table(); !status) return fail(status.error());
+  topology();  // now, while there is memory: what it asks of the system crashes where there is none
   if (flags.tp > Device::count()) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("--tp {}, at most {} wanted (TANDEM_DEVICES raises it)", flags.tp, Device::count()));
@@ -174,20 +189,26 @@ Expected<RankReport> run_rank(const Job& job, const std::shared_ptr<Communicator
     return run_repeats(job, **generator, comm->rank() == 0, print);
   });
   if (report) return report;
-  comm->abort(report.error());
+  abort_surely(*comm, report.error());
   return fail(of_rank(comm->rank(), report.error()));
 }
 
 Expected<RankReport> run_threads(const Job& job, const Print& print) {
   auto comms = Communicator::local(job.flags.tp);
   if (!comms) return fail(comms.error());
-  std::vector<Expected<RankReport>> reports(comms->size());
+  std::vector<Expected<RankReport>> reports(comms->size(), fail(out_of_memory()));
   std::vector<std::thread> threads;
   threads.reserve(comms->size());
   for (size_t rank = 0; rank < comms->size(); ++rank) {
-    const auto body = [&, rank] { reports[rank] = run_rank(job, (*comms)[rank], rank == 0 ? print : Print()); };
+    const auto body = [&, rank] {
+      try {
+        reports[rank] = run_rank(job, (*comms)[rank], rank == 0 ? print : Print());
+      } catch (const std::exception&) {
+        abort_surely(*(*comms)[rank], reports[rank].error());
+      }
+    };
     if (auto status = start_thread(threads, body); !status) {
-      (*comms)[rank]->abort(status.error());
+      abort_surely(*(*comms)[rank], status.error());
       reports[rank] = fail(of_rank(static_cast<int>(rank), status.error()));
     }
   }

@@ -6,6 +6,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tandem/base/status.h"
@@ -52,15 +53,20 @@ struct RankReport {
 
 using Print = std::function<void(const std::string&)>;
 
+inline Error out_of_memory() {
+  return {ErrorCode::out_of_memory, "memory could not be had; use fewer ranks or a smaller --max-tokens"};
+}
+
 // What `body` returns; an exception, most of all want of memory, becomes an error.
 template <class Body>
 auto guarded(const Body& body) -> decltype(body()) {
+  Error no_memory = out_of_memory();  // made while there is some
   try {
     return body();
   } catch (const std::bad_alloc&) {
-    return fail(ErrorCode::out_of_memory, "memory could not be had; use fewer ranks or a smaller --max-tokens");
+    return fail(std::move(no_memory));
   } catch (const std::length_error&) {
-    return fail(ErrorCode::out_of_memory, "more memory asked for than any machine has; use a smaller --max-tokens");
+    return fail(std::move(no_memory));
   } catch (const std::exception& error) {
     return fail(ErrorCode::internal, error.what());
   }

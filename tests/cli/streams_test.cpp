@@ -70,7 +70,7 @@ TEST(Tool, WantOfMemoryIsAnError) {
   const std::string model = any_model();
   if (model.empty()) GTEST_SKIP() << "no embedded model and no TANDEM_TEST_DATA";
   if (kSlower > 1) GTEST_SKIP() << "sanitizers need the address space";
-  for (const char* kilobytes : {"70000", "90000", "120000"}) {
+  for (const char* kilobytes : {"70000", "80000", "100000"}) {
     const std::string command = "\"$TOOL\" generate --model \"$MODEL\" --tp 8";
     const Outcome outcome = run_script("ulimit -v " + std::string(kilobytes) + "; " + command, model);
     EXPECT_EQ(outcome.exit_code, 1) << kilobytes << ": " << outcome.err;
