@@ -153,7 +153,7 @@ TEST_F(StreamTest, EventsOrderTwoStreams) {
     return {};
   }));
   stream_->record(event);
-  (*other)->wait(event);
+  ASSERT_TRUE((*other)->wait(event));
   int seen = 0;
   ASSERT_TRUE((*other)->submit([&](Lane&) -> Status {
     seen = value;
@@ -185,9 +185,9 @@ TEST_F(StreamTest, AWaitConcernsTheRecordingOfItsTime) {
   ASSERT_TRUE(other);
   Event event;
   std::atomic<bool> go{false};
-  stream_->wait(event);  // not recorded yet: no wait
+  ASSERT_TRUE(stream_->wait(event));  // not recorded yet: no wait
   stream_->record(event);
-  (*other)->wait(event);
+  ASSERT_TRUE((*other)->wait(event));
   ASSERT_TRUE((*other)->submit([&](Lane&) -> Status {
     while (!go) std::this_thread::yield();
     return {};
@@ -196,6 +196,97 @@ TEST_F(StreamTest, AWaitConcernsTheRecordingOfItsTime) {
   EXPECT_TRUE(stream_->synchronize());
   go = true;
   EXPECT_TRUE((*other)->synchronize());
+}
+
+TEST_F(StreamTest, AFailureTravelsThroughEvents) {
+  auto other = Stream::create(**Device::get(1));
+  ASSERT_TRUE(other);
+  Event before, after;
+  stream_->record(before);
+  ASSERT_TRUE(stream_->submit([](Lane&) -> Status { return fail(ErrorCode::peer_lost, "rank 3 died"); }));
+  stream_->record(after);
+  ASSERT_TRUE((*other)->wait(before));
+  EXPECT_TRUE((*other)->synchronize());
+  ASSERT_TRUE((*other)->wait(after));
+  const Status seen = (*other)->synchronize();
+  ASSERT_FALSE(seen);
+  EXPECT_EQ(seen.error().code, ErrorCode::peer_lost);
+  EXPECT_EQ(seen.error().message, "rank 3 died");
+  EXPECT_TRUE(before.fault());
+  EXPECT_FALSE(after.fault());
+}
+
+TEST_F(StreamTest, AWaitMayHaveATimeout) {
+  auto other = Stream::create(**Device::get(1));
+  ASSERT_TRUE(other);
+  Event event;
+  std::atomic<bool> go{false};
+  ASSERT_TRUE((*other)->submit([&](Lane&) -> Status {
+    while (!go) std::this_thread::yield();
+    return {};
+  }));
+  (*other)->record(event);
+  ASSERT_TRUE(stream_->wait(event, 10));
+  event.reset();  // the wait concerns the recording it saw
+  const Status late = stream_->synchronize();
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, ErrorCode::timed_out);
+  go = true;
+  EXPECT_TRUE((*other)->synchronize());
+}
+
+TEST_F(StreamTest, DroppingEndsAWaitUnderWay) {
+  auto other = Stream::create(**Device::get(1));
+  ASSERT_TRUE(other);
+  Event event;
+  std::atomic<bool> go{false};
+  ASSERT_TRUE((*other)->submit([&](Lane&) -> Status {
+    while (!go) std::this_thread::yield();
+    return {};
+  }));
+  (*other)->record(event);
+  ASSERT_TRUE(stream_->wait(event));
+  ASSERT_TRUE(stream_->wait(event));
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  stream_->drop_pending();
+  const auto status = stream_->synchronize_for(10'000);
+  EXPECT_TRUE(status && *status);
+  go = true;
+  EXPECT_TRUE((*other)->synchronize());
+}
+
+TEST_F(StreamTest, AnAbandonedStreamIsNotWaitedFor) {
+  struct Shared {
+    std::atomic<bool> started{false}, go{false}, ended{false}, dropped_ran{false};
+  };
+  const auto shared = std::make_shared<Shared>();
+  ASSERT_TRUE(stream_->submit([shared](Lane&) -> Status {
+    shared->started = true;
+    while (!shared->go) std::this_thread::yield();
+    shared->ended = true;
+    return {};
+  }));
+  ASSERT_TRUE(stream_->submit([shared](Lane&) -> Status {
+    shared->dropped_ran = true;
+    return {};
+  }));
+  while (!shared->started) std::this_thread::yield();
+  stream_->abandon();
+  EXPECT_EQ(stream_->submit([](Lane&) -> Status { return {}; }).error().code, ErrorCode::cancelled);
+  Event event;
+  stream_->record(event);
+  EXPECT_TRUE(event.complete());
+  stream_.reset();  // returns although the task runs
+  EXPECT_FALSE(shared->ended);
+  shared->go = true;
+  while (shared.use_count() > 1) std::this_thread::yield();
+  EXPECT_TRUE(shared->ended);
+  EXPECT_FALSE(shared->dropped_ran);
+}
+
+TEST_F(StreamTest, AnythingThrownBecomesAnError) {
+  ASSERT_TRUE(stream_->submit([](Lane&) -> Status { throw 7; }));
+  EXPECT_EQ(stream_->synchronize().error().code, ErrorCode::internal);
 }
 
 // The parent has a team of threads and an arena; the child's exit must not wait for threads that it does not have.

@@ -22,19 +22,34 @@ struct Event::Mark {
   std::condition_variable changed;
   bool passed = false;
   int64_t reached = 0;
+  Status fault;  // of the stream when it got here
 
-  void pass() {
+  void pass(Status stream_fault) {
     const std::lock_guard lock(mutex);
     passed = true;
     reached = monotonic_ns();
+    fault = std::move(stream_fault);
     changed.notify_all();
   }
-  bool await(int64_t timeout_ms) {
+  // False when `timeout_ms` (>= 0) passed first. `given_up` is asked again at each wake().
+  template <class GivenUp>
+  bool await(int64_t timeout_ms, GivenUp given_up) {
     std::unique_lock lock(mutex);
-    const auto done = [&] { return passed; };
+    const auto done = [&] { return passed || given_up(); };
     if (timeout_ms >= 0) return changed.wait_for(lock, std::chrono::milliseconds(timeout_ms), done);
     changed.wait(lock, done);
     return true;
+  }
+  bool await(int64_t timeout_ms) {
+    return await(timeout_ms, [] { return false; });
+  }
+  void wake() {
+    const std::lock_guard lock(mutex);
+    changed.notify_all();
+  }
+  Status fault_so_far() {
+    const std::lock_guard lock(mutex);
+    return fault;
   }
 };
 
@@ -71,6 +86,17 @@ int64_t Event::reached_ns() const {
   return mark->reached;
 }
 
+Status Event::fault() const {
+  const auto mark = state_->current();
+  return mark ? mark->fault_so_far() : Status{};
+}
+
+Event Event::snapshot() const {
+  Event copy;
+  copy.state_->replace(state_->current());
+  return copy;
+}
+
 void Event::reset() { state_->replace(nullptr); }
 
 namespace {
@@ -92,9 +118,38 @@ struct Stream::State {
   Status sticky;
   Scratch scratch;
   std::thread worker;
+  std::atomic<uint64_t> drops{0};        // calls of drop_pending
+  std::shared_ptr<Event::Mark> awaited;  // what the worker waits for
 
   bool empty() const { return queue.empty() && !running; }
+  Status fault() const {
+    const std::lock_guard lock(mutex);
+    return sticky;
+  }
+  // Why no work is taken, if so. Under `mutex`.
+  Status closed() const;
+  Status await(const std::shared_ptr<Event::Mark>& mark, int64_t timeout_ms, uint64_t drops_then);
+  void work_off(Device& device);
 };
+
+Status Stream::State::closed() const {
+  if (!sticky || !stop) return sticky;
+  return fail(ErrorCode::cancelled, "stream: it was given up, one that was not destroyed wanted");
+}
+
+// On the worker.
+Status Stream::State::await(const std::shared_ptr<Event::Mark>& mark, int64_t timeout_ms, uint64_t drops_then) {
+  const auto set_awaited = [this](std::shared_ptr<Event::Mark> now) {
+    const std::lock_guard lock(mutex);
+    awaited = std::move(now);
+  };
+  set_awaited(mark);
+  const bool in_time = mark->await(timeout_ms, [&] { return drops != drops_then; });
+  set_awaited(nullptr);
+  if (in_time) return mark->fault_so_far();
+  return fail(ErrorCode::timed_out,
+              "stream: " + std::to_string(timeout_ms) + " ms passed, the event it waits for was not reached");
+}
 
 namespace {
 
@@ -105,46 +160,49 @@ Status run_task(const Stream::Task& task, Lane& lane) {
     return fail(ErrorCode::out_of_memory, "stream: memory for a task was refused");
   } catch (const std::exception& error) {
     return fail(ErrorCode::internal, std::string("stream: a task threw: ") + error.what());
+  } catch (...) {
+    return fail(ErrorCode::internal, "stream: a task threw something that is no std::exception");
   }
 }
 
 }  // namespace
 
-Stream::Stream(Device& device) : device_(device), state_(std::make_unique<State>()) {}
+// The worker's life.
+void Stream::State::work_off(Device& device) {
+  set_kernel_float_mode();
+  std::shared_ptr<ThreadTeam> team;
+  std::unique_lock lock(mutex);
+  while (true) {
+    work.wait(lock, [&] { return stop || !queue.empty(); });
+    if (queue.empty()) return;
+    Entry entry = std::move(queue.front());
+    queue.pop_front();
+    const bool dropped = !sticky && !entry.always;
+    running = true;
+    lock.unlock();
+    Status result;
+    if (!dropped) {
+      if (auto current = device.team(); current != team) {
+        team = std::move(current);
+        team->pin_caller();
+      }
+      Lane lane{team.get(), nullptr, &scratch};
+      result = run_task(entry.task, lane);
+    }
+    entry.task = nullptr;  // what a task holds is released before the stream counts as idle
+    lock.lock();
+    running = false;
+    if (!result && sticky) sticky = std::move(result);
+    if (queue.empty()) idle.notify_all();
+  }
+}
+
+Stream::Stream(Device& device) : device_(device), state_(std::make_shared<State>()) {}
 
 Expected<std::unique_ptr<Stream>> Stream::create(Device& device) {
   std::unique_ptr<Stream> stream(new Stream(device));
-  State& state = *stream->state_;
-  const auto loop = [&state, &device] {
-    set_kernel_float_mode();
-    std::shared_ptr<ThreadTeam> team;
-    std::unique_lock lock(state.mutex);
-    while (true) {
-      state.work.wait(lock, [&] { return state.stop || !state.queue.empty(); });
-      if (state.queue.empty()) return;
-      Entry entry = std::move(state.queue.front());
-      state.queue.pop_front();
-      const bool dropped = !state.sticky && !entry.always;
-      state.running = true;
-      lock.unlock();
-      Status result;
-      if (!dropped) {
-        if (auto current = device.team(); current != team) {
-          team = std::move(current);
-          team->pin_caller();
-        }
-        Lane lane{team.get(), nullptr, &state.scratch};
-        result = run_task(entry.task, lane);
-      }
-      entry.task = nullptr;  // what a task holds is released before the stream counts as idle
-      lock.lock();
-      state.running = false;
-      if (!result && state.sticky) state.sticky = std::move(result);
-      if (state.queue.empty()) state.idle.notify_all();
-    }
-  };
   try {
-    state.worker = std::thread(loop);
+    stream->state_->worker = std::thread([state = stream->state_, &device] { state->work_off(device); });
   } catch (const std::system_error& error) {
     return fail(ErrorCode::out_of_memory, std::string("stream: no thread could be started: ") + error.what());
   }
@@ -162,7 +220,7 @@ Stream::~Stream() {
 
 Status Stream::submit(Task task) {
   const std::lock_guard lock(state_->mutex);
-  if (!state_->sticky) return state_->sticky;
+  if (Status s = state_->closed(); !s) return s;
   state_->queue.push_back({std::move(task), false});
   state_->work.notify_one();
   return {};
@@ -190,34 +248,49 @@ void Stream::record(Event& event) {
   const auto mark = std::make_shared<Event::Mark>();
   event.state_->replace(mark);
   const std::lock_guard lock(state_->mutex);
-  const auto pass = [mark](Lane&) -> Status {
-    mark->pass();
+  if (state_->stop) return mark->pass(state_->closed());
+  const auto pass = [mark, state = state_.get()](Lane&) -> Status {
+    mark->pass(state->fault());
     return {};
   };
   state_->queue.push_back({pass, true});
   state_->work.notify_one();
 }
 
-void Stream::wait(const Event& event) {
+Status Stream::wait(const Event& event, int64_t timeout_ms) {
   const auto mark = event.state_->current();  // the recording of now: a later one does not concern this wait
-  if (!mark) return;
   const std::lock_guard lock(state_->mutex);
-  const auto block = [mark](Lane&) -> Status {
-    mark->await(-1);
-    return {};
+  if (Status s = state_->closed(); !s || !mark) return s;
+  const auto block = [mark, timeout_ms, state = state_.get(), drops = state_->drops.load()](Lane&) {
+    return state->await(mark, timeout_ms, drops);
   };
-  state_->queue.push_back({block, true});
+  state_->queue.push_back({block, false});
   state_->work.notify_one();
+  return {};
 }
 
 void Stream::drop_pending() {
-  std::deque<Entry> dropped;
-  const std::lock_guard lock(state_->mutex);
-  for (auto& entry : state_->queue) {
-    if (entry.always) continue;
-    dropped.push_back({std::move(entry.task), false});
-    entry.task = [](Lane&) -> Status { return {}; };
+  std::deque<Entry> dropped;  // destroyed last, without the lock: tasks may hold anything
+  std::shared_ptr<Event::Mark> awaited;
+  {
+    const std::lock_guard lock(state_->mutex);
+    ++state_->drops;
+    awaited = state_->awaited;
+    for (auto& entry : state_->queue) {
+      if (entry.always) continue;
+      dropped.push_back({std::move(entry.task), false});
+      entry.task = [](Lane&) -> Status { return {}; };
+    }
   }
+  if (awaited) awaited->wake();
+}
+
+void Stream::abandon() {
+  drop_pending();
+  const std::lock_guard lock(state_->mutex);
+  state_->stop = true;
+  if (state_->worker.joinable()) state_->worker.detach();
+  state_->work.notify_all();
 }
 
 }  // namespace tandem

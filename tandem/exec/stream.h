@@ -18,8 +18,12 @@ class Event {
   bool complete() const;
   // False when `timeout_ms` (>= 0) passed first; negative waits for ever.
   bool synchronize(int64_t timeout_ms = -1) const;
+  // The error of the stream that recorded it, as of the moment it was reached; none while not complete.
+  Status fault() const;
   // Monotonic nanoseconds at which the stream reached it; 0 while not complete.
   int64_t reached_ns() const;
+  // An event of its own for the recording of now: later ones do not concern it.
+  Event snapshot() const;
   void reset();
 
  private:
@@ -48,16 +52,20 @@ class Stream {
   std::optional<Status> synchronize_for(int64_t timeout_ms);
   bool idle() const;
   void record(Event& event);
-  void wait(const Event& event);
-  // Drops what has not started; the running task ends by itself.
+  // Work after it starts when the recording of now was reached. The error of the stream that recorded becomes this
+  // stream's; when `timeout_ms` (>= 0) passes first, ErrorCode::timed_out does.
+  Status wait(const Event& event, int64_t timeout_ms = -1);
+  // Drops what has not started and ends a wait under way; a running task ends by itself.
   void drop_pending();
+  // drop_pending(), and nobody waits for the running task any more: not the destructor either. Takes no further work.
+  void abandon();
   Device& device() const { return device_; }
 
  private:
   explicit Stream(Device& device);
   struct State;
   Device& device_;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // shared with the worker, which outlives an abandoned stream
 };
 
 }  // namespace tandem
