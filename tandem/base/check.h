@@ -10,7 +10,8 @@
 #include "tandem/base/status.h"
 #include "tandem/base/tensor.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // Fluent argument checker; the first failure wins and later checks do nothing.
 // Every text reads "<operator>: <argument> <given>, <wanted> wanted".
@@ -47,3 +48,4 @@ class Check {
 };
 
 }  // namespace tandem
+#pragma GCC visibility pop

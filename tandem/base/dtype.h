@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // Element types of tensors. i4 packs two signed nibbles a byte, the even element in the low nibble.
 enum class DType : uint8_t { none, f32, f16, bf16, f64, i4, i8, u8, i16, u16, i32, u32, i64, u64 };
@@ -68,3 +69,4 @@ constexpr DType dtype_from_name(std::string_view name) {
 }
 
 }  // namespace tandem
+#pragma GCC visibility pop

@@ -7,7 +7,8 @@
 #include <string_view>
 #include <vector>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // One environment variable this library reads. No other place may call getenv.
 struct EnvVariable {
@@ -30,3 +31,4 @@ std::optional<double> env_number(std::string_view name, double low, double high)
 std::vector<std::string> env_for_child(std::string_view name, std::string_view value);
 
 }  // namespace tandem
+#pragma GCC visibility pop

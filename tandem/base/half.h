@@ -5,7 +5,8 @@
 
 // Storage and scalar conversion of the 16-bit floats. Everything here is always inlined: kernel objects of different
 // instruction sets include it, and an out-of-line copy could be picked for the whole program.
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 struct f16 {
   uint16_t bits;
@@ -66,3 +67,4 @@ struct bf16 {
 [[gnu::always_inline]] constexpr void store_float(bf16* target, float value) { *target = to_bf16(value); }
 
 }  // namespace tandem
+#pragma GCC visibility pop

@@ -2,7 +2,8 @@
 #pragma once
 #include <cstdint>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // Element `index` of a packed i4 stream: two's complement nibble, even elements in the low half of the byte.
 [[gnu::always_inline]] constexpr int int4_get(const uint8_t* bytes, int64_t index) {
@@ -17,3 +18,4 @@ namespace tandem __attribute__((visibility("default"))) {
 }
 
 }  // namespace tandem
+#pragma GCC visibility pop

@@ -5,7 +5,8 @@
 #include <string_view>
 #include <utility>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 enum class LogLevel : int { trace, debug, info, warn, error, off };
 
@@ -27,3 +28,4 @@ void log_debug(fmt::format_string<Args...> format, Args&&... args) {
 }
 
 }  // namespace tandem
+#pragma GCC visibility pop

@@ -6,7 +6,8 @@
 #include <tl/expected.hpp>
 #include <utility>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 enum class ErrorCode : uint8_t {
   null_argument,     // a required argument is absent
@@ -55,3 +56,4 @@ inline tl::unexpected<Error> fail(ErrorCode code, std::string message) {
 inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
 
 }  // namespace tandem
+#pragma GCC visibility pop

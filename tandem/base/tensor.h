@@ -7,7 +7,8 @@
 
 #include "tandem/base/dtype.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // A view of memory the caller owns. Strides are in elements (for i4 in nibbles). A view with dtype none is absent.
 struct TensorView {
@@ -48,3 +49,4 @@ TensorView make_tensor(void* data, DType dtype, std::initializer_list<int64_t> s
 TensorView make_tensor(void* data, DType dtype, const int64_t* shape, int rank);
 
 }  // namespace tandem
+#pragma GCC visibility pop

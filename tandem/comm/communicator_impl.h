@@ -48,6 +48,8 @@ struct Communicator::Impl final : public ForkAware {
   void set_operation(const Fingerprint& fingerprint);
   std::string operation_name() const;
   Expected<uint32_t> compare_with_peers(const Fingerprint& mine);
+  // Tells the peers once this rank was retired and has no turn left.
+  void leave_when_done();
 
   void abandon() noexcept override;
 
@@ -75,6 +77,7 @@ struct Communicator::Impl final : public ForkAware {
 // Registry of this process. `group` is one number for all ranks that were made together.
 uint64_t new_communicator_group();
 void enroll(const std::shared_ptr<Communicator>& communicator, uint64_t group);
+void strike_off(const Communicator& communicator);
 
 // Checks a communicator's size and name.
 Status check_group(int size, std::string_view name);

@@ -19,12 +19,18 @@ class TicketQueue {
   // 0 = for ever.
   Outcome await(uint64_t ticket, double patience_s, const std::function<bool()>& broken);
   void end(uint64_t ticket);
+  // Tickets taken from now on have no turn.
+  void close();
+  bool closed_to(uint64_t ticket) const;
+  // Closed, and every ticket taken before has ended.
+  bool done() const;
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   uint64_t next_ = 0;
   uint64_t turn_ = 0;
+  uint64_t closed_at_ = UINT64_MAX;
   std::set<uint64_t> ended_early_;
 };
 

@@ -2,7 +2,8 @@
 #pragma once
 #include <bit>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // tree(v0..vn-1): n = 1 -> v0; else tree(first h) + tree(rest), h the largest power of two below n.
 // `leaf(i)` gives v_i, `add(a, b)` the sum.
@@ -20,3 +21,4 @@ constexpr int leaves_per_rank(int ranks) {
 }
 
 }  // namespace tandem
+#pragma GCC visibility pop

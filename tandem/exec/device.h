@@ -4,7 +4,8 @@
 
 #include "tandem/base/status.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 class ThreadTeam;
 struct KernelTable;
@@ -35,3 +36,4 @@ class Device {
 };
 
 }  // namespace tandem
+#pragma GCC visibility pop

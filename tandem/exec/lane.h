@@ -2,7 +2,8 @@
 #pragma once
 struct CUstream_st;
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 class ThreadTeam;
 class Scratch;
@@ -15,3 +16,4 @@ struct Lane {
 };
 
 }  // namespace tandem
+#pragma GCC visibility pop

@@ -6,7 +6,8 @@
 
 #include "tandem/base/status.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // Grow-only scratch of one stream: a bump allocator that kernels and operators draw temporaries from.
 // Blocks stay valid until the enclosing Mark is destroyed.
@@ -83,3 +84,4 @@ struct DeviceMemoryInfo {
 DeviceMemoryInfo device_memory_info();
 
 }  // namespace tandem
+#pragma GCC visibility pop

@@ -4,7 +4,8 @@
 #include <memory>
 #include <type_traits>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // Sets round-to-nearest and clears FTZ/DAZ (FPCR.FZ, FZ16, DN on ARM) of the calling thread, so that what an
 // application did to its own threads never changes a bit. Every thread that runs kernels calls it once at start.
@@ -52,3 +53,4 @@ class ThreadTeam {
 };
 
 }  // namespace tandem
+#pragma GCC visibility pop

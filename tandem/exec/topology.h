@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 struct Topology {
   int usable_cores = 1;      // affinity mask, cut by the cgroup's CPU quota
@@ -18,3 +19,4 @@ struct Topology {
 const Topology& topology();
 
 }  // namespace tandem
+#pragma GCC visibility pop

@@ -4,7 +4,8 @@
 #include <chrono>
 #include <cstdint>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 using Clock = std::chrono::steady_clock;  // CLOCK_MONOTONIC
 
@@ -61,3 +62,4 @@ bool wait_until(const std::atomic<uint32_t>& bell, WaitPolicy policy, Deadline d
 }
 
 }  // namespace tandem
+#pragma GCC visibility pop

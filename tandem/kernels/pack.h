@@ -5,7 +5,8 @@
 
 #include "tandem/kernels/gemm.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // Bytes of a (k, n) weight packed into panels of kPanel columns.
 size_t packed_bytes(DType dtype, int64_t k, int64_t n);
@@ -13,3 +14,4 @@ size_t packed_bytes(DType dtype, int64_t k, int64_t n);
 Weight pack_weight(const Weight& from, int64_t k, int64_t n, void* to);
 
 }  // namespace tandem
+#pragma GCC visibility pop

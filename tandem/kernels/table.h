@@ -10,7 +10,8 @@
 #include "tandem/kernels/reduce.h"
 #include "tandem/kernels/rope.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // The one form every implementation fills in. Kernels cannot fail: plan() has checked every argument. An empty pointer
 // means "not in this table".
@@ -32,3 +33,4 @@ const KernelTable* find_table(std::string_view name);
 const KernelTable& default_table();
 
 }  // namespace tandem
+#pragma GCC visibility pop

@@ -7,7 +7,8 @@
 
 #include "tandem/base/status.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
   // Names of a decoder block's tensors differ between families.
   enum class TensorNames : uint8_t { llama, mixtral, qwen3_moe };
@@ -43,4 +44,5 @@ namespace tandem __attribute__((visibility("default"))) {
   // config.json of `folder`, and the end tokens of generation_config.json where that exists.
   Expected<ModelConfig> load_config(const std::string& folder);
 
-}  // namespace )
+}  // namespace tandem
+#pragma GCC visibility pop

@@ -10,7 +10,8 @@
 
 #include "tandem/base/status.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
   class Communicator;
 
@@ -60,4 +61,5 @@ namespace tandem __attribute__((visibility("default"))) {
   // Name of the kernel table that runs.
   std::string_view kernel_table_name();
 
-}  // namespace )
+}  // namespace tandem
+#pragma GCC visibility pop

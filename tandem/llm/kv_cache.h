@@ -7,7 +7,8 @@
 #include "tandem/base/status.h"
 #include "tandem/exec/memory.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
   // Paged keys and values of one rank. All layers and pieces share one block numbering:
   //   key(layer, piece): [blocks][kBlock][kv heads of the piece][head_dim]
@@ -44,4 +45,5 @@ namespace tandem __attribute__((visibility("default"))) {
     std::vector<int32_t> free_;
   };
 
-}  // namespace )
+}  // namespace tandem
+#pragma GCC visibility pop

@@ -12,7 +12,8 @@
 #include "tandem/llm/config.h"
 #include "tandem/llm/shard.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
   // A (k, n) weight in panels.
   struct PackedWeight {
@@ -68,4 +69,5 @@ namespace tandem __attribute__((visibility("default"))) {
     void embed(int32_t token, void* to) const;
   };
 
-}  // namespace )
+}  // namespace tandem
+#pragma GCC visibility pop

@@ -3,7 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
   // cos and sin of position * theta^(-2i/head_dim), [positions][head_dim / 2], computed in double and rounded once.
   struct RopeTable {
@@ -12,4 +13,5 @@ namespace tandem __attribute__((visibility("default"))) {
     RopeTable(int64_t positions, int64_t head_dim, double theta);
   };
 
-}  // namespace )
+}  // namespace tandem
+#pragma GCC visibility pop

@@ -5,7 +5,8 @@
 
 #include "tandem/llm/random.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
   // Picks the next token. Temperature 0 is the largest logit, ties to the lowest id. NaN is below every number.
   class Sampler {
@@ -20,4 +21,5 @@ namespace tandem __attribute__((visibility("default"))) {
 
   int32_t largest(std::span<const float> logits);
 
-}  // namespace )
+}  // namespace tandem
+#pragma GCC visibility pop

@@ -6,7 +6,8 @@
 #include <span>
 #include <string>
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
   // FIPS 180-4. For comparing long outputs by a short text, not for keeping secrets.
   class Sha256 {
@@ -24,4 +25,5 @@ namespace tandem __attribute__((visibility("default"))) {
     uint64_t length_ = 0;
   };
 
-}  // namespace )
+}  // namespace tandem
+#pragma GCC visibility pop

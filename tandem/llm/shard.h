@@ -6,7 +6,8 @@
 #include "tandem/base/status.h"
 #include "tandem/llm/config.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
   struct Range {
     int64_t first = 0;
@@ -41,4 +42,5 @@ namespace tandem __attribute__((visibility("default"))) {
   // split, and with more ranks than kv heads the query heads.
   Expected<Shard> make_shard(const ModelConfig& config, int rank, int size);
 
-}  // namespace )
+}  // namespace tandem
+#pragma GCC visibility pop

@@ -12,7 +12,8 @@
 
 #include "tandem/base/status.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
   // tokenizer.json of the sentencepiece-BPE kind: Prepend and Replace normalisers, no pre-tokenizer, byte fallback.
   class Tokenizer {
@@ -88,4 +89,5 @@ namespace tandem __attribute__((visibility("default"))) {
     int64_t spaces_to_strip_;
   };
 
-}  // namespace )
+}  // namespace tandem
+#pragma GCC visibility pop

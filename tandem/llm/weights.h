@@ -13,7 +13,8 @@
 #include "tandem/base/dtype.h"
 #include "tandem/base/status.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
   // One tensor of a checkpoint; dtype none is a type of the format that this library cannot compute with.
   struct StoredTensor {
@@ -50,4 +51,5 @@ namespace tandem __attribute__((visibility("default"))) {
     StoredTensors tensors_;
   };
 
-}  // namespace )
+}  // namespace tandem
+#pragma GCC visibility pop

@@ -10,7 +10,8 @@
 #include "tandem/base/tensor.h"
 #include "tandem/ops/plan.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // Weight-only: value = (w + offset) * scale. Tensor [1], channel [n] or [1,n], group [ceil(k/group), n] (any strides).
 struct WeightScale {
@@ -61,3 +62,4 @@ struct MmAllReduce {
 Expected<Plan> plan(const MmAllReduce& op, Device& device);
 
 }  // namespace tandem
+#pragma GCC visibility pop

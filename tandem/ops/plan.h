@@ -12,7 +12,8 @@
 #include "tandem/exec/lane.h"
 #include "tandem/exec/stream.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 class Communicator;
 
@@ -45,3 +46,4 @@ class Plan {
 };
 
 }  // namespace tandem
+#pragma GCC visibility pop
