@@ -10,19 +10,9 @@
 #include "acl/acl.h"
 #include "front/acl/runtime.h"
 #include "tandem/base/env.h"
-#include "tandem/version.h"
 
 namespace tandem::front {
 namespace {
-
-// Two builds in one process would share nothing but names.
-aclError check_versions() {
-  if (std::strcmp(TANDEM_VERSION, version()) == 0) return ACL_SUCCESS;
-  return report(
-      ACL_ERROR_INTERNAL_ERROR, "EH9999",
-      fmt::format("aclInit: libtandem_cann is version {}, libtandem {} was loaded, one version of both wanted",
-                  TANDEM_VERSION, version()));
-}
 
 aclError check_config(const char* path) {
   if (path == nullptr || *path == '\0') return ACL_SUCCESS;
@@ -41,7 +31,7 @@ aclError initialize(const char* path) {
     return report(ACL_ERROR_REPEAT_INITIALIZE, "EH0004",
                   "aclInit: already initialized, one call before aclFinalize wanted");
   }
-  if (const auto code = check_versions(); code != ACL_SUCCESS) return code;
+  if (const auto code = check_build("aclInit"); code != ACL_SUCCESS) return code;
   if (const auto code = check_config(path); code != ACL_SUCCESS) return code;
   shared.init_count = 1;
   shared.was_initialized = true;

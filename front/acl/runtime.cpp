@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <string>
 
 #include "acl/error_codes/rt_error_codes.h"
 #include "tandem/base/env.h"
+#include "tandem/version.h"
 
 namespace tandem::front {
 namespace {
@@ -85,6 +87,22 @@ aclError no_context(std::string_view call) noexcept {
                 std::string(call) +
                     ": this thread has no context, a device wanted: call aclrtSetDevice or "
                     "aclrtSetCurrentContext first");
+}
+
+Status same_build(std::string_view call) {
+  if (std::strcmp(TANDEM_BUILD, build()) == 0) return {};
+  return fail(
+      ErrorCode::internal,
+      fmt::format("{}: libtandem_cann is of build {}, libtandem of build {} was loaded, one build of both wanted: "
+                  "see LD_LIBRARY_PATH",
+                  call, TANDEM_BUILD, build()));
+}
+
+aclError check_build(std::string_view call) noexcept {
+  return guarded(ACL_ERROR_BAD_ALLOC, ACL_ERROR_INTERNAL_ERROR, [&] {
+    const Status same = same_build(call);
+    return same ? ACL_SUCCESS : report(ACL_ERROR_INTERNAL_ERROR, "EH9999", same.error().message);
+  });
 }
 
 Expected<std::shared_ptr<StreamHandle>> make_stream(int device) {

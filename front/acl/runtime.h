@@ -75,6 +75,10 @@ Expected<std::shared_ptr<StreamHandle>> stream_of(void* handle);
 Expected<std::shared_ptr<StreamHandle>> make_stream(int device);
 aclError wrong_stream(const Error& error) noexcept;
 
+// Asked by every call that begins work: refuses when the libtandem that was loaded is not of this library's build.
+Status same_build(std::string_view call);
+aclError check_build(std::string_view call) noexcept;
+
 // Work that runs when the runtime is finalized (executors that never ran).
 void at_finalize(void (*action)());
 void run_finalizers();

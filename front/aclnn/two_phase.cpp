@@ -77,6 +77,7 @@ aclnnStatus use(aclOpExecutor* handle, void* workspace, uint64_t size, aclrtStre
 }  // namespace
 
 Expected<Device*> current_device() {
+  if (auto same = same_build("first phase"); !same) return fail(same.error());
   const auto context = current_context();
   if (context) return Device::get(context->device);
   return fail(ErrorCode::cancelled, "first phase: this thread has no device, aclrtSetDevice before it wanted");

@@ -3,4 +3,5 @@
 
 namespace tandem {
 const char* version() { return TANDEM_VERSION; }
+const char* build() { return TANDEM_BUILD; }
 }  // namespace tandem

@@ -97,7 +97,7 @@ void cookie_of(std::string_view address, uint64_t (&cookie)[2]) {
 Hello make_hello(const Rendezvous& rendezvous) {
   Hello hello{};
   std::memcpy(hello.magic, kHello, sizeof kHello);
-  std::strncpy(hello.build, version(), sizeof hello.build - 1);
+  std::strncpy(hello.build, build(), sizeof hello.build - 1);
   cookie_of(rendezvous.address, hello.cookie);
   hello.layout = kLayoutVersion;
   hello.rank = rendezvous.rank;

@@ -109,10 +109,10 @@ void Host::admit_strangers() {
 
 // Why a rank that knows the cookie cannot take part, if so.
 std::optional<std::string> Host::objection(const Hello& hello, size_t bytes) const {
-  const std::string build = text_of(hello.build, sizeof hello.build);
-  if (bytes != sizeof(Hello) || build != version() || hello.layout != kLayoutVersion) {
-    return fmt::format("connect: a rank runs version {}, rank 0 runs version {}; the same build is wanted", build,
-                       version());
+  const std::string theirs = text_of(hello.build, sizeof hello.build);
+  if (bytes != sizeof(Hello) || theirs != build() || hello.layout != kLayoutVersion) {
+    return fmt::format("connect: a rank runs version {}, rank 0 runs version {}; the same build is wanted", theirs,
+                       build());
   }
   if (hello.size != rendezvous_.size) {
     return fmt::format("connect: rank {} was started for {} ranks, rank 0 for {}", hello.rank, hello.size,

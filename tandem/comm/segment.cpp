@@ -90,17 +90,17 @@ Status check_identity(const IdentityLine& identity, int rank, int size, size_t w
   const bool same = std::memcmp(identity.magic, kMagic, sizeof kMagic) == 0 &&
                     identity.rank == static_cast<uint32_t>(rank) && identity.size == static_cast<uint32_t>(size) &&
                     identity.window_bytes == window_bytes &&
-                    std::strncmp(identity.build, version(), sizeof identity.build) == 0;
+                    std::strncmp(identity.build, build(), sizeof identity.build) == 0;
   if (complete && same) return {};
   return fail(ErrorCode::mismatch,
-              fmt::format("connect: the segment of rank {} does not carry rank {} of {} of version {}, layout {}", rank,
-                          rank, size, version(), kLayoutVersion));
+              fmt::format("connect: the segment of rank {} does not carry rank {} of {} of build {}, layout {}", rank,
+                          rank, size, build(), kLayoutVersion));
 }
 
 void write_identity(Segment& segment, int rank, int size, size_t window_bytes) {
   IdentityLine& identity = segment.identity;
   std::memcpy(identity.magic, kMagic, sizeof kMagic);
-  std::strncpy(identity.build, version(), sizeof identity.build - 1);
+  std::strncpy(identity.build, build(), sizeof identity.build - 1);
   identity.window_bytes = window_bytes;
   identity.size = static_cast<uint32_t>(size);
   identity.rank = static_cast<uint32_t>(rank);
