@@ -12,6 +12,7 @@
 #include "front/acl/error.h"
 #include "front/acl/runtime.h"
 #include "hccl/hccl.h"
+#include "tandem/base/env.h"
 
 namespace tandem::front {
 namespace {
@@ -97,6 +98,7 @@ Expected<std::vector<int>> device_list(uint32_t count, const int32_t* devices) {
 }
 
 HcclResult init_all(uint32_t count, const int32_t* devices, HcclComm* handles) {
+  if (const Status same = same_build("HcclCommInitAll"); !same) return refuse(same.error());
   if (handles == nullptr) return refuse(HCCL_E_PTR, "HcclCommInitAll: comms is null, places for the handles wanted");
   if (count == 0) return refuse(HCCL_E_PARA, "HcclCommInitAll: ndev 0, at least 1 wanted");
   const auto indices = device_list(count, devices);
@@ -160,16 +162,17 @@ Expected<ConfigValues> read_config(const HcclCommConfig& config) {
   return values;
 }
 
-constexpr uint32_t kDefaultWindowMb = 8;
-
-// The configured buffer bounds the window from above; it never makes it larger.
+// The configured buffer bounds the window from above; it never makes it larger than without a config.
 size_t window_bytes(const ConfigValues& values) {
-  if (values.buffer_mb >= kDefaultWindowMb) return 0;
+  constexpr int64_t kDefaultWindowMb = 8;
+  const int64_t usual_mb = env_integer("TANDEM_WINDOW_MB", 1, INT32_MAX).value_or(kDefaultWindowMb);
+  if (values.buffer_mb >= usual_mb) return 0;
   return static_cast<size_t>(values.buffer_mb) << 20;
 }
 
 HcclResult init_root(uint32_t size, const HcclRootInfo* info, uint32_t rank, const HcclCommConfig* config,
                      HcclComm* handle) {
+  if (const Status same = same_build("HcclCommInitRootInfo"); !same) return refuse(same.error());
   if (info == nullptr || handle == nullptr) {
     return refuse(HCCL_E_PTR, "HcclCommInitRootInfo: a null pointer, root info and a place wanted");
   }
@@ -264,8 +267,12 @@ HcclResult HcclCreateSubCommConfig(HcclComm* /*comm*/, uint32_t /*rankNum*/, uin
 HcclResult HcclCommDestroy(HcclComm comm) {
   return front::hccl_call([&]() -> HcclResult {
     if (comm == nullptr) return front::refuse(HCCL_E_PTR, "HcclCommDestroy: comm is null, a communicator wanted");
-    if (front::communicators().take(comm)) return HCCL_SUCCESS;
-    return front::refuse(HCCL_E_PARA, "HcclCommDestroy: unknown communicator, one that was not destroyed wanted");
+    const auto taken = front::communicators().take(comm);
+    if (!taken) {
+      return front::refuse(HCCL_E_PARA, "HcclCommDestroy: unknown communicator, one that was not destroyed wanted");
+    }
+    taken->comm->retire();
+    return HCCL_SUCCESS;
   });
 }
 

@@ -29,6 +29,10 @@ uint64_t Communicator::take_ticket() { return impl_->foreign() ? 0 : impl_->tick
 
 Status Communicator::await_turn(uint64_t ticket) {
   if (Status s = impl_->usable(); !s) return s;
+  if (impl_->tickets.closed_to(ticket)) {
+    return fail(ErrorCode::cancelled,
+                fmt::format("communicator {}: rank {} has destroyed it, one that is in use wanted", name_, rank_));
+  }
   const auto outcome = impl_->tickets.await(ticket, impl_->limits.call_s, [this] { return !health(); });
   if (outcome == TicketQueue::Outcome::late) {
     impl_->die({ErrorCode::timed_out, rank_,
@@ -40,7 +44,16 @@ Status Communicator::await_turn(uint64_t ticket) {
 }
 
 void Communicator::end_turn(uint64_t ticket) {
-  if (!impl_->foreign()) impl_->tickets.end(ticket);
+  if (impl_->foreign()) return;
+  impl_->tickets.end(ticket);
+  impl_->leave_when_done();
+}
+
+void Communicator::retire() {
+  strike_off(*this);
+  if (impl_->foreign()) return;
+  impl_->tickets.close();
+  impl_->leave_when_done();
 }
 
 Expected<uint32_t> Communicator::begin(const Fingerprint& mine) {
@@ -92,6 +105,7 @@ Status Communicator::await_all(Signal signal, uint32_t value, std::string_view s
 
 void Communicator::abort(const Error& reason) {
   if (impl_->foreign()) return;
+  if (impl_->board.left(rank_)) return;
   {
     const std::lock_guard lock(impl_->mutex);
     if (impl_->root) return;

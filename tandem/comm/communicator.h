@@ -10,7 +10,8 @@
 #include "tandem/base/dtype.h"
 #include "tandem/base/status.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 // How ranks meet. Processes of one host meet at a Unix socket: an abstract name is derived from `address`.
 struct Rendezvous {
@@ -92,6 +93,10 @@ class Communicator {
   // Consumes `steps` signal values: call once per operator with the same number on all ranks, before end().
   void advance(uint32_t steps) { base_ += steps; }
 
+  // The owner has no further use for it, whoever still holds it: find() does not know it any more, turns taken from now
+  // on are refused, and peers learn that this rank left as soon as every turn taken before has ended.
+  void retire();
+
   // --- failure. The first reason sticks and is seen by all ranks; the communicator stays dead.
   void abort(const Error& reason);
   Status health() const;
@@ -108,3 +113,4 @@ class Communicator {
 };
 
 }  // namespace tandem
+#pragma GCC visibility pop

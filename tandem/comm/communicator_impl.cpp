@@ -84,6 +84,10 @@ Status Communicator::Impl::usable() const {
   return fail(error.code, fmt::format("communicator {} is dead: {}", owner.name_, error.message));
 }
 
+void Communicator::Impl::leave_when_done() {
+  if (tickets.done() && !board.left(board.rank())) board.mark_left();
+}
+
 std::optional<Failure> Communicator::Impl::failure() const {
   if (!failed.load(std::memory_order_acquire)) return std::nullopt;
   const std::lock_guard lock(mutex);

@@ -51,6 +51,15 @@ void enroll(const std::shared_ptr<Communicator>& communicator, uint64_t group) {
   entries().push_back({communicator, group});
 }
 
+void strike_off(const Communicator& communicator) {
+  std::vector<std::shared_ptr<Communicator>> alive;  // dropped after the lock, see all_alive()
+  const std::lock_guard lock(fork_mutex());
+  std::erase_if(entries(), [&](const Entry& entry) {
+    alive.push_back(entry.communicator.lock());
+    return alive.back().get() == &communicator;
+  });
+}
+
 Status check_group(int size, std::string_view name) {
   if (size < 1 || size > kMaxRanks) {
     return fail(ErrorCode::invalid_argument, fmt::format("communicator: size {}, 1 to {} wanted", size, kMaxRanks));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/comm/ticket.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "tandem/exec/wait.h"
@@ -29,6 +30,21 @@ TicketQueue::Outcome TicketQueue::await(uint64_t ticket, double patience_s, cons
     changed_.wait_for(lock, std::chrono::milliseconds(20));
   }
   return Outcome::up;
+}
+
+void TicketQueue::close() {
+  const std::lock_guard lock(mutex_);
+  closed_at_ = std::min(closed_at_, next_);
+}
+
+bool TicketQueue::closed_to(uint64_t ticket) const {
+  const std::lock_guard lock(mutex_);
+  return ticket >= closed_at_;
+}
+
+bool TicketQueue::done() const {
+  const std::lock_guard lock(mutex_);
+  return turn_ >= closed_at_;
 }
 
 void TicketQueue::end(uint64_t ticket) {

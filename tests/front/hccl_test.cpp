@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <cstring>
 #include <set>
 #include <thread>
@@ -134,6 +135,34 @@ TEST(Hccl, MissingRankIsNamed) {
   EXPECT_EQ(HcclGetCommAsyncError(comms[0], &state), HCCL_SUCCESS);
   EXPECT_EQ(state, HCCL_E_TIMEOUT);
   for (HcclComm comm : comms) EXPECT_EQ(HcclCommDestroy(comm), HCCL_SUCCESS);
+}
+
+// The executor still holds the destroyed communicator; the peer inside an operator learns that its rank left.
+TEST(Hccl, DestroyedRankLeavesAtOnce) {
+  const auto comms = make_comms(2);
+  const std::string group = name_of(comms[0]);
+  ASSERT_EQ(aclrtSetDevice(1), ACL_SUCCESS);
+  aclrtStream stream = nullptr;
+  ASSERT_EQ(aclrtCreateStream(&stream), ACL_SUCCESS);
+  Call kept(group);
+  ASSERT_EQ(kept.plan(), 0) << aclGetRecentErrMsg();
+  ASSERT_EQ(aclSetAclOpExecutorRepeatable(kept.executor), 0);
+  std::thread peer([&] {
+    ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
+    const auto [code, message] = call_once(group, 4, 0);
+    EXPECT_EQ(code, ACL_ERROR_RT_SUSPECT_REMOTE_ERROR) << message;
+    EXPECT_NE(message.find("rank 1 left"), std::string::npos) << message;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(HcclCommDestroy(comms[1]), HCCL_SUCCESS);
+  peer.join();
+  Call later(group);
+  EXPECT_NE(later.plan(), 0);
+  EXPECT_EQ(kept.run(stream), 0);
+  EXPECT_NE(aclrtSynchronizeStream(stream), ACL_SUCCESS);
+  EXPECT_EQ(aclrtDestroyStream(stream), ACL_SUCCESS);
+  EXPECT_EQ(aclDestroyAclOpExecutor(kept.executor), 0);
+  EXPECT_EQ(HcclCommDestroy(comms[0]), HCCL_SUCCESS);
 }
 
 TEST(Hccl, DifferentShapesAreAnErrorOnAllRanks) {
