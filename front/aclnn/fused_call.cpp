@@ -156,14 +156,14 @@ void check_layouts(Gate& gate, const FusedCall& call) {
       .contiguous("residual", view_of(call.residual))
       .contiguous("gamma", view_of(call.gamma));
   if (gate.check.failed()) return;
-  const bool row_major = x2.contiguous();
-  gate.api().that(row_major || x2.transposed().contiguous(),
-                  "x2 {} has strides [{},{}], a row-major or transposed matrix wanted", x2.describe(), x2.step(0),
-                  x2.step(1));
-  const int64_t inner = x2.dim(row_major ? 1 : 0);
-  gate.tiling().that(x2.dtype != DType::i4 || inner % 2 == 0,
+  const bool row_major = x2.contiguous(), transposed = x2.transposed().contiguous();
+  gate.api().that(row_major || transposed, "x2 {} has strides [{},{}], a row-major or transposed matrix wanted",
+                  x2.describe(), x2.step(0), x2.step(1));
+  // A single row or column reads both ways.
+  const bool even = (row_major && x2.dim(1) % 2 == 0) || (transposed && x2.dim(0) % 2 == 0);
+  gate.tiling().that(x2.dtype != DType::i4 || even,
                      "x2 {} has {} elements on its contiguous axis, an even number wanted for i4", x2.describe(),
-                     inner);
+                     x2.dim(row_major ? 1 : 0));
 }
 
 void check_shapes(Gate& gate, const FusedCall& call) {

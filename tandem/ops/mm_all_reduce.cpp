@@ -41,8 +41,11 @@ void check_weight(Check& check, std::string_view name, const TensorView& weight,
   check.that(row_major || transposed || thin, "{} {} has strides [{},{}], a row-major or transposed matrix wanted", name,
              weight.describe(), weight.step(0), weight.step(1));
   if (weight.dtype != DType::i4) return;
+  // A single row or column without gaps reads both ways.
+  const bool vector = (weight.dim(0) == 1 && weight.step(1) == 1) || (weight.dim(1) == 1 && weight.step(0) == 1);
+  const bool even = ((row_major || vector) && weight.dim(1) % 2 == 0) || ((transposed || vector) && weight.dim(0) % 2 == 0);
   const int64_t inner = transposed && !row_major ? weight.dim(0) : weight.dim(1);
-  check.that(inner % 2 == 0, "{} {} has {} elements on its contiguous axis, an even number wanted for i4", name,
+  check.that(even, "{} {} has {} elements on its contiguous axis, an even number wanted for i4", name,
              weight.describe(), inner);
 }
 
@@ -174,6 +177,8 @@ Weight weight_view(const TensorView& tensor, int64_t panel) {
   if (panel != 0) return {tensor.data, tensor.dtype, 0, 0, panel};
   // A thin matrix may carry any stride on its axis of size 1; the kernels want one unit stride.
   if (tensor.dim(1) <= 1 && tensor.step(0) != 1) return {tensor.data, tensor.dtype, tensor.step(0), 1, 0};
+  // Two i4 share a byte: they lie along the axis that has them.
+  if (tensor.dim(1) == 1 && tensor.dtype == DType::i4) return {tensor.data, tensor.dtype, 1, tensor.dim(0), 0};
   if (tensor.dim(0) <= 1 && tensor.step(1) != 1) return {tensor.data, tensor.dtype, 1, tensor.step(1), 0};
   return {tensor.data, tensor.dtype, tensor.step(0), tensor.step(1), 0};
 }
