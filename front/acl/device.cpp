@@ -24,6 +24,7 @@ aclError wrong_device(std::string_view call, const Error& error) {
 }
 
 aclError set_device(int user_device) {
+  if (const auto code = check_build("aclrtSetDevice"); code != ACL_SUCCESS) return code;
   const auto index = device_index(user_device);
   if (!index) return wrong_device("aclrtSetDevice", index.error());
   if (const auto device = Device::get(*index); !device) return wrong_device("aclrtSetDevice", device.error());
@@ -42,11 +43,42 @@ aclError set_device(int user_device) {
   return ACL_SUCCESS;
 }
 
-void drain_device(int device, bool drop) {
+// The default streams of all contexts of a device.
+std::vector<std::shared_ptr<StreamHandle>> default_streams(int device) {
+  std::vector<std::shared_ptr<StreamHandle>> streams;
+  for (const auto& context : runtime().contexts.all()) {
+    if (context->device != device) continue;
+    const std::lock_guard lock(context->mutex);
+    if (context->default_stream) streams.push_back(context->default_stream);
+  }
+  return streams;
+}
+
+std::vector<std::shared_ptr<StreamHandle>> streams_of(int device) {
+  auto streams = runtime().streams.all();
+  std::erase_if(streams, [&](const auto& stream) { return stream->device != device; });
+  for (auto& stream : default_streams(device)) streams.push_back(std::move(stream));
+  return streams;
+}
+
+void drain_device(int device) {
+  for (const auto& stream : streams_of(device)) (void)stream->queue->synchronize();
+}
+
+// Waits for nobody: the contexts' own streams are given up, and made anew should a context still be used; those of the
+// program lose what has not started.
+void drop_work_of(int device) {
   for (const auto& stream : runtime().streams.all()) {
-    if (stream->device != device) continue;
-    if (drop) stream->queue->drop_pending();
-    (void)stream->queue->synchronize();
+    if (stream->device == device) stream->queue->drop_pending();
+  }
+  for (const auto& context : runtime().contexts.all()) {
+    if (context->device != device) continue;
+    std::shared_ptr<StreamHandle> own;
+    {
+      const std::lock_guard lock(context->mutex);
+      own.swap(context->default_stream);
+    }
+    if (own) own->queue->abandon();
   }
 }
 
@@ -64,13 +96,15 @@ aclError reset_device(int user_device, bool force) {
     if (use.count > 0) return ACL_SUCCESS;
     std::swap(ended, use.primary);
   }
-  drain_device(*index, force);
+  if (force) drop_work_of(*index);
+  if (!force) drain_device(*index);
   const auto context = shared.contexts.take(ended);
   if (current_context_handle() == ended) set_current_context(nullptr);
   return ACL_SUCCESS;
 }
 
 aclError create_context(void** handle, int user_device) {
+  if (const auto code = check_build("aclrtCreateContext"); code != ACL_SUCCESS) return code;
   if (handle == nullptr) return wrong_argument("aclrtCreateContext: context is null, a place for the handle wanted");
   const auto index = device_index(user_device);
   if (!index) return wrong_device("aclrtCreateContext", index.error());
@@ -100,21 +134,13 @@ aclError destroy_context(void* handle) {
   return ACL_SUCCESS;
 }
 
-std::vector<std::shared_ptr<StreamHandle>> streams_of(const std::shared_ptr<Context>& context) {
-  auto streams = runtime().streams.all();
-  std::erase_if(streams, [&](const auto& stream) { return stream->device != context->device; });
-  const std::lock_guard lock(context->mutex);
-  if (context->default_stream) streams.push_back(context->default_stream);
-  return streams;
-}
-
 // `timeout` in milliseconds for all streams together, negative for ever.
 aclError synchronize_device(int timeout) {
   const auto context = current_context();
   if (!context) return no_context("aclrtSynchronizeDevice");
   const auto start = std::chrono::steady_clock::now();
   aclError result = ACL_SUCCESS;
-  for (const auto& stream : streams_of(context)) {
+  for (const auto& stream : streams_of(context->device)) {
     if (timeout < 0) {
       if (const auto status = stream->queue->synchronize(); !status) result = report_acl(status);
       continue;
@@ -257,6 +283,14 @@ aclError aclrtGetPhyDevIdByLogicDevId(const int32_t logicDevId, int32_t* const p
 
 aclError aclrtGetLogicDevIdByPhyDevId(const int32_t phyDevId, int32_t* const logicDevId) {
   return acl_call([&] { return front::map_device(phyDevId, logicDevId, false); });
+}
+
+aclError aclrtGetPhyDevIdByUserDevId(const int32_t userDevId, int32_t* const phyDevId) {
+  return acl_call([&] { return front::map_device(userDevId, phyDevId, true); });
+}
+
+aclError aclrtGetUserDevIdByPhyDevId(const int32_t phyDevId, int32_t* const userDevId) {
+  return acl_call([&] { return front::map_device(phyDevId, userDevId, false); });
 }
 
 aclError aclrtGetLogicDevIdByUserDevId(const int32_t userDevId, int32_t* const logicDevId) {

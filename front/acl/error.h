@@ -32,6 +32,8 @@ auto guarded(int no_memory, int other, Function&& body) noexcept -> int {
     return report(no_memory, "EH0001", "host memory was refused");
   } catch (const std::exception& error) {
     return report(other, "EH9999", error.what());
+  } catch (...) {
+    return report(other, "EH9999", "something was thrown that is no std::exception");
   }
 }
 

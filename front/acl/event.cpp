@@ -34,28 +34,20 @@ aclError record(EventHandle& event, void* stream) {
   return ACL_SUCCESS;
 }
 
-aclError wait_in_stream(void* stream, EventHandle& event) {
+// `timeout` in milliseconds, negative for ever.
+aclError wait_in_stream(void* stream, EventHandle& event, int timeout) {
   const auto found = stream_of(stream);
   if (!found) return wrong_stream(found.error());
-  (*found)->queue->wait(event.event);
+  if (const auto status = (*found)->queue->wait(event.event, timeout); !status) return report_acl(status);
   // Alive until the stream has passed or dropped the wait.
   const auto passed = [mark = event.waits](Lane&) -> Status { return {}; };
-  return report_acl((*found)->queue->submit(passed));
-}
-
-aclError wait_in_stream_for(void* stream, EventHandle& event, int timeout) {
-  const auto found = stream_of(stream);
-  if (!found) return wrong_stream(found.error());
-  const auto wait = [mark = event.waits, point = event.event, timeout](Lane&) -> Status {
-    if (point.synchronize(timeout)) return {};
-    return fail(ErrorCode::timed_out,
-                fmt::format("aclrtStreamWaitEventWithTimeout: {} ms passed, the event was not reached", timeout));
-  };
-  return report_acl((*found)->queue->submit(wait));
+  (void)(*found)->queue->submit(passed);  // refused when the wait has failed already, which those who synchronise learn
+  return ACL_SUCCESS;
 }
 
 aclError synchronize_event(EventHandle& event, int timeout) {
-  if (event.event.synchronize(timeout)) return ACL_SUCCESS;
+  const Event now = event.event.snapshot();
+  if (now.synchronize(timeout)) return report_acl(now.fault());
   return report(ACL_ERROR_RT_EVENT_SYNC_TIMEOUT, "EE1003",
                 fmt::format("aclrtSynchronizeEventWithTimeout: {} ms passed, the event was not reached", timeout));
 }
@@ -171,15 +163,16 @@ aclError aclrtEventElapsedTime(float* ms, aclrtEvent startEvent, aclrtEvent endE
 
 aclError aclrtStreamWaitEvent(aclrtStream stream, aclrtEvent event) {
   return acl_call([&] {
-    return front::with_event(event, [&](front::EventHandle& found) { return front::wait_in_stream(stream, found); });
+    return front::with_event(event,
+                             [&](front::EventHandle& found) { return front::wait_in_stream(stream, found, -1); });
   });
 }
 
 aclError aclrtStreamWaitEventWithTimeout(aclrtStream stream, aclrtEvent event, int32_t timeout) {
   if (timeout <= 0) return aclrtStreamWaitEvent(stream, event);
   return acl_call([&] {
-    return front::with_event(
-        event, [&](front::EventHandle& found) { return front::wait_in_stream_for(stream, found, timeout); });
+    return front::with_event(event,
+                             [&](front::EventHandle& found) { return front::wait_in_stream(stream, found, timeout); });
   });
 }
 

@@ -40,6 +40,17 @@ struct Reports {
   }
 };
 
+// Lets the stream go on, also when the call throws.
+struct Finish {
+  Reports& reports;
+  const Report& report;
+  ~Finish() {
+    const std::lock_guard lock(reports.mutex);
+    *report.done = true;
+    reports.changed.notify_all();
+  }
+};
+
 // On the stream's worker: hands the call over, and waits for it where the caller wants that.
 Status deliver(uint64_t thread, aclrtCallback function, void* argument, bool wait) {
   Reports& reports = Reports::instance();
@@ -118,10 +129,8 @@ aclError process_report(int timeout) {
   const Report next = inbox->second.reports.front();
   inbox->second.reports.pop_front();
   lock.unlock();
+  const Finish finish{reports, next};
   next.function(next.argument);
-  lock.lock();
-  *next.done = true;
-  reports.changed.notify_all();
   return ACL_SUCCESS;
 }
 

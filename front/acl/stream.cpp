@@ -26,8 +26,8 @@ aclError destroy_stream(void* handle, bool drop) {
   auto stream = stream_of(handle);
   if (!stream) return wrong_stream(stream.error());
   runtime().streams.take(handle);
-  if (drop) (*stream)->queue->drop_pending();
-  (void)(*stream)->queue->synchronize();  // its error was for those who synchronised; nobody can ask any more
+  if (drop) (*stream)->queue->abandon();
+  if (!drop) (void)(*stream)->queue->synchronize();  // its error was for those who synchronised
   return ACL_SUCCESS;
 }
 

@@ -41,8 +41,13 @@ Executor::Operand* operand_at(Executor& executor, Which which, size_t index) {
   return which == Which::any && index < executor.outputs.size() ? &executor.outputs[index] : nullptr;
 }
 
+aclnnStatus null_executor(std::string_view text) {
+  return wrong(strict() ? ACLNN_ERR_INNER_NULLPTR : ACLNN_ERR_PARAM_NULLPTR, text);
+}
+
 aclnnStatus set_address(aclOpExecutor* handle, Which which, size_t index, aclTensor* tensor, void* address) {
-  if (handle == nullptr || tensor == nullptr) return wrong(ACLNN_ERR_PARAM_NULLPTR, "executor or tensor is null");
+  if (handle == nullptr) return null_executor("null, an executor wanted");
+  if (tensor == nullptr) return wrong(ACLNN_ERR_PARAM_NULLPTR, "tensor is null, the one of the first phase wanted");
   const auto executor = executors().find(handle);
   if (!executor) return wrong(ACLNN_ERR_PARAM_INVALID, "unknown, one that was not used up wanted");
   const std::lock_guard lock(executor->mutex);
@@ -58,13 +63,14 @@ aclnnStatus set_address(aclOpExecutor* handle, Which which, size_t index, aclTen
 }
 
 aclnnStatus set_in_list(aclOpExecutor* handle, aclTensorList* tensors) {
-  if (handle == nullptr || tensors == nullptr) return wrong(ACLNN_ERR_PARAM_NULLPTR, "executor or list is null");
+  if (handle == nullptr) return null_executor("null, an executor wanted");
+  if (tensors == nullptr) return wrong(ACLNN_ERR_PARAM_NULLPTR, "tensor list is null, one wanted");
   if (!executors().find(handle)) return wrong(ACLNN_ERR_PARAM_INVALID, "unknown, one that was not used up wanted");
   return wrong(ACLNN_ERR_PARAM_INVALID, "the operator has no tensor list, aclSetTensorAddr wanted");
 }
 
 aclnnStatus set_repeatable(aclOpExecutor* handle) {
-  if (handle == nullptr) return wrong(ACLNN_ERR_PARAM_NULLPTR, "null, an executor wanted");
+  if (handle == nullptr) return null_executor("null, an executor wanted");
   const auto executor = executors().find(handle);
   if (!executor) return wrong(ACLNN_ERR_PARAM_INVALID, "unknown, one that was not used up wanted");
   const std::lock_guard lock(executor->mutex);

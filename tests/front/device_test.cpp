@@ -38,6 +38,11 @@ TEST(Devices, VisibleOnesAreRenumbered) {
   EXPECT_EQ(physical, 2);
   EXPECT_EQ(aclrtGetLogicDevIdByPhyDevId(5, &logical), ACL_SUCCESS);
   EXPECT_EQ(logical, 0);
+  int32_t user = -1;
+  EXPECT_EQ(aclrtGetPhyDevIdByUserDevId(0, &physical), ACL_SUCCESS);
+  EXPECT_EQ(physical, 5);
+  EXPECT_EQ(aclrtGetUserDevIdByPhyDevId(2, &user), ACL_SUCCESS);
+  EXPECT_EQ(user, 1);
   EXPECT_EQ(aclrtSetDevice(2), ACL_ERROR_RT_INVALID_DEVICEID);
 }
 

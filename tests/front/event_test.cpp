@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <string>
 #include <thread>
 
 #include "acl/acl.h"
@@ -94,6 +95,42 @@ TEST_F(Events, WaitWithTimeoutFailsTheStream) {
   EXPECT_EQ(aclrtSynchronizeStream(second), ACL_ERROR_RT_TASK_TIMEOUT);  // it stays
   open_ = true;
   EXPECT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS);
+}
+
+// The wait concerns the recording it saw, whatever becomes of the event.
+TEST_F(Events, WaitWithTimeoutIsForTheRecordingOfThen) {
+  aclrtStream second = nullptr;
+  std::atomic<bool> later{false};
+  ASSERT_EQ(aclrtCreateStream(&second), ACL_SUCCESS);
+  ASSERT_EQ(aclrtRecordEvent(event_, stream_), ACL_SUCCESS);
+  ASSERT_EQ(aclrtLaunchHostFunc(second, wait_until_open, &open_), ACL_SUCCESS);
+  ASSERT_EQ(aclrtStreamWaitEventWithTimeout(second, event_, 50), ACL_SUCCESS);
+  ASSERT_EQ(aclrtLaunchHostFunc(stream_, wait_until_open, &later), ACL_SUCCESS);
+  ASSERT_EQ(aclrtRecordEvent(event_, stream_), ACL_SUCCESS);
+  open_ = true;
+  EXPECT_EQ(aclrtSynchronizeStream(second), ACL_SUCCESS);
+  later = true;
+  EXPECT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS);
+}
+
+TEST_F(Events, CarryTheErrorOfTheirStream) {
+  aclrtStream second = nullptr, third = nullptr;
+  aclrtEvent never = nullptr;
+  std::atomic<bool> later{false};
+  ASSERT_EQ(aclrtCreateStream(&second), ACL_SUCCESS);
+  ASSERT_EQ(aclrtCreateStream(&third), ACL_SUCCESS);
+  ASSERT_EQ(aclrtCreateEvent(&never), ACL_SUCCESS);
+  ASSERT_EQ(aclrtLaunchHostFunc(third, wait_until_open, &later), ACL_SUCCESS);
+  ASSERT_EQ(aclrtRecordEvent(never, third), ACL_SUCCESS);
+  ASSERT_EQ(aclrtStreamWaitEventWithTimeout(stream_, never, 10), ACL_SUCCESS);
+  ASSERT_EQ(aclrtRecordEvent(event_, stream_), ACL_SUCCESS);
+  ASSERT_EQ(aclrtStreamWaitEvent(second, event_), ACL_SUCCESS);
+  EXPECT_EQ(aclrtSynchronizeEvent(event_), ACL_ERROR_RT_TASK_TIMEOUT);
+  ASSERT_NE(aclGetRecentErrMsg(), nullptr);
+  EXPECT_NE(std::string(aclGetRecentErrMsg()).find("10 ms"), std::string::npos) << aclGetRecentErrMsg();
+  EXPECT_EQ(aclrtSynchronizeStream(second), ACL_ERROR_RT_TASK_TIMEOUT);
+  later = true;
+  EXPECT_EQ(aclrtSynchronizeStream(third), ACL_SUCCESS);
 }
 
 TEST_F(Events, StaleHandlesAreErrors) {

@@ -93,6 +93,26 @@ TEST_F(Executors, RepeatWithOtherAddresses) {
   EXPECT_EQ(call.run(stream_), ACLNN_ERR_PARAM_INVALID);
 }
 
+// A column of i4 runs along k, whichever way its strides say so.
+TEST_F(Executors, TakeAColumnOfInt4) {
+  constexpr int64_t kDepth = 64;
+  const std::vector<uint8_t> ones(kDepth / 2, 0x11);
+  for (const auto& strides : {std::vector<int64_t>{1, kDepth}, std::vector<int64_t>{1, 1}}) {
+    Call call(group_, 4, kDepth, 1);
+    const int64_t dims[] = {kDepth, 1}, stored[] = {1, kDepth};
+    void* block = nullptr;
+    ASSERT_EQ(aclrtMalloc(&block, ones.size(), ACL_MEM_MALLOC_HUGE_FIRST), ACL_SUCCESS);
+    ASSERT_EQ(aclrtMemcpy(block, ones.size(), ones.data(), ones.size(), ACL_MEMCPY_HOST_TO_DEVICE), ACL_SUCCESS);
+    call.x2 = aclCreateTensor(dims, 2, ACL_INT4, strides.data(), 0, ACL_FORMAT_ND, stored, 2, block);
+    ASSERT_EQ(call.plan(), 0) << aclGetRecentErrMsg();
+    ASSERT_EQ(call.run(stream_), 0) << aclGetRecentErrMsg();
+    ASSERT_EQ(aclrtSynchronizeStream(stream_), ACL_SUCCESS);
+    EXPECT_EQ(call.y(), 64.0F);
+    EXPECT_EQ(aclDestroyTensor(call.x2), 0);
+    EXPECT_EQ(aclrtFree(block), ACL_SUCCESS);
+  }
+}
+
 TEST_F(Executors, WantAddresses) {
   Call call(group_);
   ASSERT_EQ(aclSetRawTensorAddr(call.x1, nullptr), 0);
@@ -134,6 +154,11 @@ TEST_F(Strict, GivesTheVendorsCodes) {
   call.residual = call.halves({4, 16}, 0);
   EXPECT_EQ(call.plan(), ACLNN_ERR_INNER_TILING_ERROR);
   EXPECT_EQ(aclnnWeightQuantMatmulAllReduceAddRmsNorm(nullptr, 0, nullptr, stream_), ACLNN_ERR_INNER);
+  EXPECT_EQ(aclSetTensorAddr(nullptr, 0, call.x1, nullptr), ACLNN_ERR_INNER_NULLPTR);
+  EXPECT_EQ(AclSetInputTensorAddr(nullptr, 0, call.x1, nullptr), ACLNN_ERR_INNER_NULLPTR);
+  EXPECT_EQ(aclSetOutputTensorAddr(nullptr, 0, call.x1, nullptr), ACLNN_ERR_INNER_NULLPTR);
+  EXPECT_EQ(aclSetDynamicTensorAddr(nullptr, 0, 0, nullptr, nullptr), ACLNN_ERR_INNER_NULLPTR);
+  EXPECT_EQ(aclSetAclOpExecutorRepeatable(nullptr), ACLNN_ERR_INNER_NULLPTR);
   Call unknown("no such group");
   EXPECT_EQ(unknown.plan(), ACLNN_ERR_INNER_TILING_ERROR);
   const auto three = make_comms(3);

@@ -107,6 +107,84 @@ TEST_F(Streams, ForcedDestroyDropsQueuedWork) {
   EXPECT_EQ(counter, 0);
 }
 
+// Shared with work that nobody waits for: it must outlive the test.
+struct Running {
+  std::atomic<bool> started{false}, go{false}, ended{false};
+  static void work(void* shared) {
+    auto* mine = static_cast<Running*>(shared);
+    mine->started = true;
+    while (!mine->go) std::this_thread::yield();
+    mine->ended = true;
+  }
+};
+
+TEST_F(Streams, ForcedDestroyDoesNotWait) {
+  static Running running;
+  ASSERT_EQ(aclrtLaunchHostFunc(stream_, Running::work, &running), ACL_SUCCESS);
+  while (!running.started) std::this_thread::yield();
+  EXPECT_EQ(aclrtDestroyStreamForce(stream_), ACL_SUCCESS);
+  EXPECT_FALSE(running.ended);
+  running.go = true;
+  while (!running.ended) std::this_thread::yield();
+}
+
+TEST_F(Streams, ForcedResetDoesNotWait) {
+  static Running own, programs;
+  ASSERT_EQ(aclrtLaunchHostFunc(nullptr, Running::work, &own), ACL_SUCCESS);
+  ASSERT_EQ(aclrtLaunchHostFunc(stream_, Running::work, &programs), ACL_SUCCESS);
+  while (!own.started || !programs.started) std::this_thread::yield();
+  EXPECT_EQ(aclrtResetDeviceForce(0), ACL_SUCCESS);
+  EXPECT_FALSE(own.ended || programs.ended);
+  own.go = programs.go = true;
+  EXPECT_EQ(aclrtDestroyStream(stream_), ACL_SUCCESS);
+  while (!own.ended || !programs.ended) std::this_thread::yield();
+}
+
+// Two streams that wait for what never comes.
+TEST_F(Streams, AbortEndsAWaitForAnEvent) {
+  static Running running;
+  aclrtStream other = nullptr;
+  aclrtEvent event = nullptr;
+  ASSERT_EQ(aclrtCreateStream(&other), ACL_SUCCESS);
+  ASSERT_EQ(aclrtCreateEvent(&event), ACL_SUCCESS);
+  ASSERT_EQ(aclrtLaunchHostFunc(other, Running::work, &running), ACL_SUCCESS);
+  ASSERT_EQ(aclrtRecordEvent(event, other), ACL_SUCCESS);
+  ASSERT_EQ(aclrtStreamWaitEvent(stream_, event), ACL_SUCCESS);
+  EXPECT_EQ(aclrtSynchronizeStreamWithTimeout(stream_, 20), ACL_ERROR_RT_STREAM_SYNC_TIMEOUT);
+  EXPECT_EQ(aclrtStreamAbort(stream_), ACL_SUCCESS);
+  EXPECT_EQ(aclrtSynchronizeStreamWithTimeout(stream_, 20'000), ACL_SUCCESS);
+  running.go = true;
+  EXPECT_EQ(aclrtSynchronizeStream(other), ACL_SUCCESS);
+}
+
+TEST_F(Streams, DeviceSynchronisationCoversAllContexts) {
+  static Running running;
+  aclrtContext context = nullptr, primary = nullptr;
+  ASSERT_EQ(aclrtGetCurrentContext(&primary), ACL_SUCCESS);
+  ASSERT_EQ(aclrtCreateContext(&context, 0), ACL_SUCCESS);
+  ASSERT_EQ(aclrtLaunchHostFunc(nullptr, Running::work, &running), ACL_SUCCESS);
+  ASSERT_EQ(aclrtSetCurrentContext(primary), ACL_SUCCESS);
+  EXPECT_EQ(aclrtSynchronizeDeviceWithTimeout(20), ACL_ERROR_RT_STREAM_SYNC_TIMEOUT);
+  running.go = true;
+  EXPECT_EQ(aclrtSynchronizeDevice(), ACL_SUCCESS);
+  EXPECT_TRUE(running.ended);
+  EXPECT_EQ(aclrtDestroyContext(context), ACL_SUCCESS);
+}
+
+TEST_F(Streams, ThrowingCallbacksLetTheStreamGoOn) {
+  std::atomic<int> counter{0};
+  const auto throws = [](void*) { throw 7; };
+  const auto id = static_cast<uint64_t>(pthread_self());
+  ASSERT_EQ(aclrtSubscribeReport(id, stream_), ACL_SUCCESS);
+  ASSERT_EQ(aclrtLaunchCallback(throws, nullptr, ACL_CALLBACK_BLOCK, stream_), ACL_SUCCESS);
+  ASSERT_EQ(aclrtLaunchHostFunc(stream_, count, &counter), ACL_SUCCESS);
+  EXPECT_EQ(aclrtProcessReport(20'000), ACL_ERROR_INTERNAL_ERROR);
+  EXPECT_EQ(aclrtSynchronizeStreamWithTimeout(stream_, 20'000), ACL_SUCCESS);
+  EXPECT_EQ(counter, 1);
+  ASSERT_EQ(aclrtLaunchHostFunc(stream_, throws, nullptr), ACL_SUCCESS);
+  EXPECT_EQ(aclrtSynchronizeStream(stream_), ACL_ERROR_RT_INTERNAL_ERROR);
+}
+
 TEST_F(Streams, StaleHandlesAreErrors) {
   ASSERT_EQ(aclrtDestroyStream(stream_), ACL_SUCCESS);
   EXPECT_EQ(aclrtSynchronizeStream(stream_), ACL_ERROR_RT_INVALID_HANDLE);
