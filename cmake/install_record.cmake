@@ -26,7 +26,7 @@ if(NOT tandem_lines) # before
   return()
 endif()
 foreach(file ${CMAKE_INSTALL_MANIFEST_FILES})
-  list(APPEND tandem_lines "file ${file}")
+  list(APPEND tandem_lines "file $ENV{DESTDIR}${file}")
 endforeach()
 list(REMOVE_DUPLICATES tandem_lines)
 list(JOIN tandem_lines "\n" text)

@@ -17,4 +17,6 @@ if(TANDEM_SHLIBDEPS)
 else()
   set(CPACK_DEBIAN_PACKAGE_DEPENDS "libc6, libstdc++6, libfmt9, libspdlog1.10, libhwloc15") # Debian 12's names
 endif()
+# Needed by programs that include the C++ headers, not by those of the C interfaces.
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libexpected-dev")
 include(CPack)

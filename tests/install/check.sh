@@ -67,7 +67,7 @@ only_these() {
 step_symbols() {
   only_these "$P/lib/libtandem.so" '^((typeinfo|vtable|typeinfo name) for )?tandem::' \
     'tandem::(portable|avx2|avx512|neon|reference)::|\(anonymous namespace\)' \
-    '^tandem::version\(\)' '^tandem::plan\(tandem::MmAllReduce const&, tandem::Device&\)' '^tandem::Communicator::local\('
+    '^tandem::version\(\)' '^tandem::build\(\)' '^tandem::plan\(tandem::MmAllReduce const&, tandem::Device&\)' '^tandem::Communicator::local\('
   local cann
   cann=$(find "$P" -name 'libtandem_cann.so' | head -n 1)
   [ -n "$cann" ] || fail "libtandem_cann.so is missing"
@@ -145,6 +145,7 @@ step_deb() {
     grep -qF ".$wanted" "$work/deb.list" || fail "the package lacks $wanted"
   done
   dpkg-deb -f "$package" Depends | grep -q libhwloc || fail "the package does not say what it needs"
+  [ "$(dpkg-deb -f "$package" Recommends)" = libexpected-dev ] || fail "the package does not recommend libexpected-dev"
 }
 
 step_uninstall() {
@@ -157,6 +158,11 @@ step_uninstall() {
   cmake --install "$build" --prefix "$P" >/dev/null
   cmake -D build="$build" -P "$source/cmake/uninstall.cmake"
   [ ! -e "$P" ] || fail "left: $(find "$P" | head -n 20)"
+  # Staged elsewhere: what is removed is what was written there, whatever DESTDIR is now.
+  DESTDIR=$work/stage cmake --install "$build" --prefix "$P" >/dev/null
+  [ -e "$work/stage$P/bin/tandem" ] || fail "DESTDIR was not heeded"
+  cmake -D build="$build" -P "$source/cmake/uninstall.cmake"
+  [ -z "$(find "$work/stage" ! -type d)" ] && [ ! -e "$work/stage$P" ] || fail "left: $(find "$work/stage" | head -n 20)"
   [ ! -e "$work/users_record.txt" ] || mv "$work/users_record.txt" "$build/install_record.txt"
 }
 
