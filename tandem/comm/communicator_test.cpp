@@ -319,6 +319,32 @@ TEST(Communicator, IsForgottenWhenDestroyed) {
   expect_part(found.error().message, "no group 'short-lived' on device 0");
 }
 
+// Whoever still holds it: unknown at once, its turns end in order, then the peers learn that it left.
+TEST(Communicator, IsRetiredWhileItIsStillHeld) {
+  auto ranks = make_ranks(2, "retired");
+  Communicator& mine = *ranks[1];
+  const uint64_t before = mine.take_ticket();
+  mine.retire();
+  EXPECT_FALSE(Communicator::find("retired", 1));
+  EXPECT_TRUE(Communicator::find("retired", 0));
+  const uint64_t after = mine.take_ticket();
+  const Status refused = mine.await_turn(after);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::cancelled);
+  mine.end_turn(after);
+  ASSERT_TRUE(mine.await_turn(before));
+  for (const auto& text : run(ranks, [](Communicator& c) { return exchange(c, 1); })) EXPECT_EQ(text, "");
+  std::thread last([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    mine.end_turn(before);
+  });
+  const auto alone = ranks[0]->begin(call("alone", 1));
+  last.join();
+  ASSERT_FALSE(alone);
+  EXPECT_EQ(alone.error().code, ErrorCode::peer_lost);
+  expect_part(alone.error().message, "rank 1 left");
+}
+
 TEST(Communicator, DefaultNamesAreDistinctAndShort) {
   const Ranks a = make_ranks(2), b = make_ranks(2);
   EXPECT_NE(a[0]->name(), b[0]->name());
