@@ -7,7 +7,8 @@
 #include "tandem/base/status.h"
 #include "tandem/exec/lane.h"
 
-namespace tandem __attribute__((visibility("default"))) {
+#pragma GCC visibility push(default)
+namespace tandem {
 
 class Device;
 
@@ -69,3 +70,4 @@ class Stream {
 };
 
 }  // namespace tandem
+#pragma GCC visibility pop
