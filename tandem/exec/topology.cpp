@@ -58,7 +58,7 @@ Topology read_topology() {
 }  // namespace
 
 const Topology& topology() {
-  static const Topology instance = read_topology();
+  static const Topology& instance = *new Topology(read_topology());  // threads that outlive main() still ask
   return instance;
 }
 
