@@ -162,7 +162,8 @@ step_uninstall() {
   DESTDIR=$work/stage cmake --install "$build" --prefix "$P" >/dev/null
   [ -e "$work/stage$P/bin/tandem" ] || fail "DESTDIR was not heeded"
   cmake -D build="$build" -P "$source/cmake/uninstall.cmake"
-  [ -z "$(find "$work/stage" ! -type d)" ] && [ ! -e "$work/stage$P" ] || fail "left: $(find "$work/stage" | head -n 20)"
+  [ -z "$(find "$work/stage" ! -type d)" ] || fail "left: $(find "$work/stage" ! -type d | head -n 20)"
+  [ ! -e "$work/stage$P" ] || fail "left: $work/stage$P"
   [ ! -e "$work/users_record.txt" ] || mv "$work/users_record.txt" "$build/install_record.txt"
 }
 
