@@ -13,14 +13,27 @@
 // float weights:   leaf = fma(x, w, leaf) from +0.
 // weight-only:     t = fl32(w + offset) (w without offset); per run of k with one scale row, cut at leaf borders:
 //                  seg = fma(x, t, seg) from +0; then leaf = fma(seg, scale, leaf).
-// int8 x int8:     leaf = fl32(fl32(int32 sum) * dequant[c]), then * token[m] where given.
+// int8 activations with int8 or int4 weights, sums exact in int32:
+//   dequant:       leaf = fl32(fl32(sum of the leaf) * dequant[c]), then * token[m] where given.
+//   scale, group:  per run of k with one scale row, cut at leaf borders: leaf = fma(fl32(sum of the run), scale, leaf)
+//                  from +0; at the end of the leaf * token[m] where given.
+//   neither:       the plain int32 sum of the whole k, wrapping, stored as y_dtype i32 (leaves == 1).
 //
 // Bits depend on k, L, the group and the operands alone: not on m, threads, layout or instruction set.
+//
+// fast (weight-only int8 and int4 with activations f32, f16, bf16): activations are rounded to 16-bit integers per
+// (row, run of k) and summed exactly in integers; docs/numerics.md says what that costs. The same bits between runs,
+// batches and rank counts, but not the bits of exact.
 namespace tandem {
+
+enum class Math : uint8_t { exact, fast };
 
 // Where element (kk, c) of a (k, n) weight lies, counted in elements from data:
 //   panel == 0: kk * stride_k + c * stride_n       (one stride is 1)
-//   panel == P: (c / P) * k * P + kk * P + c % P   (packed panels of P columns, padded with zeros to whole panels)
+//   panel == P: (c / P) * k * P + kk * P + c % P   (packed panels of P = kPanel columns, padded to whole panels)
+// Packed int4 differs inside a row of a panel (kPanel / 2 bytes, little-endian words of 32 bits): column c % P sits in
+// word c % 8, nibble (c % P) / 8, stored as w + 8, so that one mask and shift of a word vector gives columns in order.
+// Padding holds zeros (w = 0, so 8 in int4).
 struct Weight {
   const void* data = nullptr;
   DType dtype = DType::none;
@@ -28,7 +41,15 @@ struct Weight {
   int64_t stride_n = 0;
   int64_t panel = 0;
 };
-inline constexpr int64_t kPanel = 16;
+inline constexpr int64_t kPanel = 64;
+
+// Index of element (kk, c), in nibbles for int4.
+[[gnu::always_inline]] constexpr int64_t weight_index(const Weight& w, int64_t k, int64_t kk, int64_t c) {
+  if (w.panel == 0) return kk * w.stride_k + c * w.stride_n;
+  const int64_t column = c % w.panel;
+  const int64_t place = w.dtype == DType::i4 ? column % 8 * 8 + column / 8 : column;
+  return c / w.panel * k * w.panel + kk * w.panel + place;
+}
 
 // Scale or offset of weight-only products: element (g, c) at g * stride_group + c * stride_n; a stride is 0 where one
 // value serves all. data == nullptr: absent.
@@ -46,14 +67,15 @@ struct GemmArgs {
   const void* x = nullptr;
   int64_t x_row_bytes = 0;
   const void* const* x_rows = nullptr;
-  DType x_dtype = DType::none;  // f32, f16, bf16; i8 with i8 weights and `dequant`
+  DType x_dtype = DType::none;  // f32, f16, bf16; i8 with i8 or i4 weights
   Weight w;
-  ScaleView scale, offset;      // weight-only; scale present means weight-only
+  ScaleView scale, offset;      // weight-only; scale present means weight-only (or int8 activations, no offset)
   int64_t group = 0;            // k rows per scale row; 0 = one scale row for all k
   ScaleView dequant;            // int8 x int8: per column f32, f16 or bf16 (stride_n 0 or 1)
   const float* token = nullptr; // int8 x int8: per row, optional
+  Math math = Math::exact;
   // Output, exactly one of:
-  //  y_rows: row r of value[] stored as y_dtype (f32, f16, bf16; one rounding) at y_rows[r], or y + r * y_row_bytes.
+  //  y_rows: row r of value[] stored as y_dtype (f32, f16, bf16; one rounding; i32 see above) at y_rows[r], or y + r * y_row_bytes.
   //  split_leaves: rows of L * n f32, leaf j of column c at j * n + c, not added up.
   void* y = nullptr;
   int64_t y_row_bytes = 0;
@@ -75,6 +97,8 @@ struct CombineArgs {
 
 struct GemmKernels {
   void (*run)(const GemmArgs&, Lane&) = nullptr;
+  // Independent products (the experts of a layer) as one piece of work: the bits of `run` on each.
+  void (*run_group)(const GemmArgs* products, int64_t count, Lane&) = nullptr;
   void (*combine)(const CombineArgs&, Lane&) = nullptr;
 };
 

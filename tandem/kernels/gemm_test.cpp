@@ -271,15 +271,17 @@ TEST(Pack, EveryElementAndTheirPadding) {
     Random random{5};
     fill(w, random, "normal");
     for (int64_t i = 0; i < k * n; ++i) turned.set(i % n * k + i / n, w.get(i));
-    Array a(type, 48 * k), b(type, 48 * k);
+    Array a(type, kPanel * k), b(type, kPanel * k);
     ASSERT_EQ(a.bytes.size(), packed_bytes(type, k, n));
     const Weight packed = pack_weight({w.data(), type, n, 1, 0}, k, n, a.data());
     pack_weight({turned.data(), type, 1, k, 0}, k, n, b.data());
     EXPECT_EQ(packed.panel, kPanel);
     EXPECT_EQ(a.bytes, b.bytes);
-    for (int64_t i = 0; i < 48 * k; ++i) {
-      const int64_t c = i / (16 * k) * 16 + i % 16, kk = i / 16 % k;
-      EXPECT_EQ(a.get(i), c < n ? w.get(kk * n + c) : 0.0f);
+    for (int64_t i = 0; i < kPanel * k; ++i) {
+      const int64_t c = i % kPanel, kk = i / kPanel;
+      const float stored = a.get(weight_index(packed, k, kk, c));
+      const float value = type != DType::i4 ? stored : stored < 0 ? stored + 8 : stored - 8;
+      EXPECT_EQ(value, c < n ? w.get(kk * n + c) : 0.0f);
     }
   }
 }

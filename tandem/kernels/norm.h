@@ -33,8 +33,20 @@ struct AddRmsNormArgs {
   int64_t heads = 1;
 };
 
+// y = e / sum(e) with e = exp(x - max) in f32, the sum in the order above, one rounding. A row of only -inf or with NaN
+// gives NaN.
+struct SoftmaxArgs {
+  int64_t rows = 0, n = 0;
+  const void* x = nullptr;
+  int64_t x_row_bytes = 0;
+  void* y = nullptr;   // may equal x
+  int64_t y_row_bytes = 0;
+  DType dtype = DType::none;
+};
+
 struct NormKernels {
   void (*add_rms_norm)(const AddRmsNormArgs&, Lane&) = nullptr;
+  void (*softmax)(const SoftmaxArgs&, Lane&) = nullptr;
 };
 
 }  // namespace tandem

@@ -8,17 +8,12 @@
 namespace tandem {
 namespace {
 
-int64_t element_index(const Weight& w, int64_t k, int64_t kk, int64_t c) {
-  if (w.panel == 0) return kk * w.stride_k + c * w.stride_n;
-  return c / w.panel * k * w.panel + kk * w.panel + c % w.panel;
-}
-
 template <class Copy>
 void for_elements(const Weight& from, const Weight& to, int64_t k, int64_t n, const Copy& copy) {
   for (int64_t panel = 0; panel < n; panel += to.panel) {
     const int64_t last = panel + to.panel < n ? panel + to.panel : n;
     for (int64_t kk = 0; kk < k; ++kk) {
-      for (int64_t c = panel; c < last; ++c) copy(element_index(to, k, kk, c), element_index(from, k, kk, c));
+      for (int64_t c = panel; c < last; ++c) copy(weight_index(to, k, kk, c), weight_index(from, k, kk, c));
     }
   }
 }
@@ -32,7 +27,10 @@ void pack_bytes(const Weight& from, const Weight& to, int64_t k, int64_t n, void
 void pack_nibbles(const Weight& from, const Weight& to, int64_t k, int64_t n, void* target) {
   const uint8_t* source = static_cast<const uint8_t*>(from.data);
   uint8_t* bytes = static_cast<uint8_t*>(target);
-  for_elements(from, to, k, n, [&](int64_t into, int64_t out) { int4_set(bytes, into, int4_get(source, out)); });
+  const int flip_from = from.panel != 0 ? 8 : 0;
+  for_elements(from, to, k, n, [&](int64_t into, int64_t out) {
+    int4_set(bytes, into, int4_get(source, out) ^ flip_from ^ 8);
+  });
 }
 
 }  // namespace
@@ -44,7 +42,7 @@ size_t packed_bytes(DType dtype, int64_t k, int64_t n) {
 Weight pack_weight(const Weight& from, int64_t k, int64_t n, void* to) {
   const Weight packed{to, from.dtype, 0, 0, kPanel};
   if (k == 0 || n == 0) return packed;
-  std::memset(to, 0, packed_bytes(from.dtype, k, n));
+  std::memset(to, from.dtype == DType::i4 ? 0x88 : 0, packed_bytes(from.dtype, k, n));
   switch (dtype_bits(from.dtype)) {
     case 4: pack_nibbles(from, packed, k, n, to); break;
     case 8: pack_bytes<uint8_t>(from, packed, k, n, to); break;

@@ -26,6 +26,19 @@ struct AddRowsArgs {
   DType x_dtype = DType::none;
 };
 
+// y[i] = combination over `inputs` in the order of tree(): f16, bf16 and f32 are combined in f32 (f64 in f64) and
+// rounded once; integers wrap exactly; max and min: NaN wins, -0 < +0. average: floats sum * fl(1 / count of inputs)
+// before the rounding; integers the wide sum / count, truncated toward zero.
+enum class Combine : uint8_t { sum, product, maximum, minimum, average };
+struct CombineInputsArgs {
+  int64_t count = 0;                    // elements
+  int inputs = 0;
+  const void* const* x = nullptr;       // [inputs] pointers to count elements; any alignment of the element
+  DType dtype = DType::none;            // i8 u8 i16 u16 i32 u32 i64 u64 f16 bf16 f32 f64
+  Combine how = Combine::sum;
+  void* y = nullptr;                    // may equal one input exactly, not overlap it otherwise
+};
+
 // Element conversion (one rounding, canonical NaN).
 struct CastArgs {
   int64_t count = 0;
@@ -39,6 +52,7 @@ struct ReduceKernels {
   void (*sum_rows)(const SumRowsArgs&, Lane&) = nullptr;
   void (*add_rows)(const AddRowsArgs&, Lane&) = nullptr;
   void (*cast)(const CastArgs&, Lane&) = nullptr;
+  void (*combine)(const CombineInputsArgs&, Lane&) = nullptr;
 };
 
 }  // namespace tandem

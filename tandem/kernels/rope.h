@@ -5,10 +5,14 @@
 #include "tandem/base/dtype.h"
 #include "tandem/exec/lane.h"
 
-// Rotary embedding, "half" form, in place, for every head of every row, D = head_dim, h = D/2, i < h:
-//   x[i]   = rd_T(fma(x[i],   cos[i], -fl32(x[i+h] * sin[i])))
-//   x[i+h] = rd_T(fma(x[i+h], cos[i],  fl32(x[i]   * sin[i])))     with the old x on the right
+// Rotary embedding, in place, for every head of every row, D = head_dim: pairs (a, b) of a head turn by the angle i of
+// the pair, i < D/2, with the old values on the right:
+//   x[a] = rd_T(fma(x[a], cos[i], -fl32(x[b] * sin[i])))
+//   x[b] = rd_T(fma(x[b], cos[i],  fl32(x[a] * sin[i])))
+// half: (i, i + D/2); interleave: (2i, 2i + 1); quarter: (i, i + D/4) for i < D/4, else (i + D/4, i + D/2)
 namespace tandem {
+
+enum class RopeForm : uint8_t { half, interleave, quarter };
 
 struct RopeArgs {
   int64_t rows = 0, heads = 0, head_dim = 0;
@@ -18,6 +22,7 @@ struct RopeArgs {
   const float* cos = nullptr;  // [positions][head_dim / 2]
   const float* sin = nullptr;
   const int64_t* positions = nullptr;  // [rows]
+  RopeForm form = RopeForm::half;
 };
 
 struct RopeKernels {

@@ -4,9 +4,11 @@
 #include <string_view>
 
 #include "tandem/kernels/attention.h"
+#include "tandem/kernels/elementwise.h"
 #include "tandem/kernels/gemm.h"
 #include "tandem/kernels/moe.h"
 #include "tandem/kernels/norm.h"
+#include "tandem/kernels/quant.h"
 #include "tandem/kernels/reduce.h"
 #include "tandem/kernels/rope.h"
 
@@ -23,6 +25,8 @@ struct KernelTable {
   RopeKernels rope;
   AttentionKernels attention;
   MoeKernels moe;
+  QuantKernels quant;
+  ElementwiseKernels elementwise;
 };
 
 // Tables this machine can run, best first; "reference" (double precision, plain loops) is last and never the default.

@@ -169,6 +169,7 @@ void direct_span(const GemmArgs& args, const Rows& rows, int64_t column, int64_t
 }
 
 bool direct_possible(const GemmArgs& args, int64_t m) {
+  if (args.w.panel != 0 && args.w.dtype == DType::i4) return false;
   return m <= kDirectRows && (args.w.panel == kPanel || (args.w.panel == 0 && args.w.stride_n == 1));
 }
 

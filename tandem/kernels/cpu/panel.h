@@ -23,10 +23,6 @@ struct PanelArgs {
   const float* offset = nullptr;  // [kBlockN]
 };
 
-TANDEM_INLINE int64_t weight_index(const Weight& w, int64_t k, int64_t kk, int64_t c) {
-  if (w.panel == 0) return kk * w.stride_k + c * w.stride_n;
-  return c / w.panel * k * w.panel + kk * w.panel + c % w.panel;
-}
 TANDEM_INLINE float* strip_of(float* panel, int64_t c) { return panel + c / kStrip * kStripSize + c % kStrip; }
 
 // Columns side by side in memory, one vector of them at a time: packed panels and the border of row-major weights.
@@ -99,6 +95,7 @@ TANDEM_INLINE void decode_any(const PanelArgs& args, float* panel) {
       float v = 0;
       if (c < args.columns) {
         v = W::one(args.w.data, weight_index(args.w, args.k, args.row + kk, args.column + c));
+        if (args.w.panel != 0 && args.w.dtype == DType::i4) v = v < 0 ? v + 8.0f : v - 8.0f;  // stored as w + 8
         if (args.offset != nullptr) v += args.offset[c];
       }
       to[kk * kStrip] = v;
@@ -108,7 +105,7 @@ TANDEM_INLINE void decode_any(const PanelArgs& args, float* panel) {
 
 template <class W, bool kOffset>
 TANDEM_INLINE void decode_as(const PanelArgs& args, float* panel) {
-  if (args.w.panel == kPanel) return decode_columns<W, kOffset>(args, panel);
+  if (args.w.panel == kPanel && args.w.dtype != DType::i4) return decode_columns<W, kOffset>(args, panel);
   if (args.w.panel != 0) return decode_any<W>(args, panel);
   if (args.w.stride_n == 1 && args.columns == kBlockN) return decode_rows<W, kOffset>(args, panel);
   if (args.w.stride_n == 1) return decode_columns<W, kOffset>(args, panel);

@@ -6,10 +6,9 @@ namespace tandem::reference {
 namespace {
 
 double weight_at(const GemmArgs& args, int64_t kk, int64_t c) {
-  const Weight& w = args.w;
-  const int64_t index = w.panel == 0 ? kk * w.stride_k + c * w.stride_n
-                                     : c / w.panel * args.k * w.panel + kk * w.panel + c % w.panel;
-  return get(w.data, w.dtype, index);
+  const double stored = get(args.w.data, args.w.dtype, weight_index(args.w, args.k, kk, c));
+  if (args.w.panel == 0 || args.w.dtype != DType::i4) return stored;
+  return stored < 0 ? stored + 8 : stored - 8;  // packed as w + 8
 }
 
 double scale_at(const ScaleView& view, int64_t group, int64_t c, double absent) {
