@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tandem/kernels/cpu/gemm_direct.h"
+#include "tandem/kernels/cpu/gemm_block.h"
 #include "tandem/kernels/cpu/kernels.h"
 
 namespace tandem::TANDEM_ISA {
@@ -135,57 +135,6 @@ void panel_block(const GemmArgs& args, const Rows& rows, int64_t column, int64_t
   finish_block(args, leaves, rows.y, column, columns);
 }
 
-void fold(const float* sums, const float* scale, float* leaf, int64_t columns) {
-  for (int64_t c = 0; c < columns; c += kLanes) store(leaf + c, fma(load(sums + c), load(scale + c), load(leaf + c)));
-}
-
-// A span of whole blocks for at most kDirectRows rows, without a decoded panel.
-void direct_span(const GemmArgs& args, const Rows& rows, int64_t column, int64_t columns, const Memory& memory) {
-  const bool scaled = args.scale.data != nullptr;
-  const bool moved = scaled && args.offset.data != nullptr;
-  const Leaves leaves{memory.leaves, rows.m, kDirectColumns};
-  leaves.clear(args.leaves);
-  int64_t loaded = -1;
-  for_runs(args, scaled ? args.group : 0, [&](int64_t leaf, int64_t first, int64_t last, int64_t group) {
-    if (scaled && loaded != group) {
-      read_scales(args.scale, group, column, columns, memory.scale);
-      if (moved) read_scales(args.offset, group, column, columns, memory.offset);
-    }
-    loaded = group;
-    DirectRun run{args.w, args.k, column, columns, first, last};
-    run.x = reinterpret_cast<const float* const*>(rows.x);
-    run.offset = moved ? memory.offset : nullptr;
-    run.sum = scaled ? memory.sums : leaves.at(leaf, 0);
-    run.width = kDirectColumns;
-    if (scaled) {
-      for (int64_t i = 0; i < rows.m * kDirectColumns; i += kLanes) store(memory.sums + i, set(0.0f));
-    }
-    direct_run(run, rows.m);
-    for (int64_t r = 0; scaled && r < rows.m; ++r) {
-      fold(memory.sums + r * kDirectColumns, memory.scale, leaves.at(leaf, r), columns);
-    }
-  });
-  finish_block(args, leaves, rows.y, column, columns);
-}
-
-bool direct_possible(const GemmArgs& args, int64_t m) {
-  if (args.w.panel != 0 && args.w.dtype == DType::i4) return false;
-  return m <= kDirectRows && (args.w.panel == kPanel || (args.w.panel == 0 && args.w.stride_n == 1));
-}
-
-void run_direct(const GemmArgs& args, const Rows& rows, Lane& lane) {
-  Parts<float> parts(lane, Memory::floats(args.leaves, rows.m, kDirectColumns));
-  lane.team->parallel_for((args.n + kBlockN - 1) / kBlockN, grain_of(rows.m * args.k * kBlockN), [&](int64_t begin, int64_t end) {
-    const Memory memory(parts.claim(), rows.m, kDirectColumns);
-    const int64_t last = min64(args.n, end * kBlockN);
-    const int64_t whole = last / kBlockN * kBlockN;
-    for (int64_t c = begin * kBlockN; c < whole; c += kDirectColumns) {
-      direct_span(args, rows, c, min64(kDirectColumns, whole - c), memory);
-    }
-    if (whole < last) panel_block(args, rows, whole, last - whole, memory);
-  });
-}
-
 void run_panels(const GemmArgs& args, const Rows& rows, Lane& lane) {
   const Split split(args.n, rows.m, lane.team->size());
   Parts<float> parts(lane, Memory::floats(args.leaves, split.rows_each, kBlockN));
@@ -220,15 +169,12 @@ Rows read_rows(const GemmArgs& args, int64_t first, int64_t m, Lane& lane) {
 void gemm(const GemmArgs& args, Lane& lane) {
   if (args.n == 0) return;
   if (args.x_dtype == DType::i8) return gemm_int8(args, lane);
+  if (gemm_few(args, lane)) return;
   const int64_t chunk = row_chunk(args.k);
   for (int64_t first = 0; first < args.m; first += chunk) {
     const Scratch::Mark mark(*lane.scratch);
     const Rows rows = read_rows(args, first, min64(chunk, args.m - first), lane);
-    if (direct_possible(args, rows.m)) {
-      run_direct(args, rows, lane);
-    } else {
-      run_panels(args, rows, lane);
-    }
+    run_panels(args, rows, lane);
   }
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 #include "tandem/kernels/cpu/gemm_block.h"
 
-// Few rows: weights are decoded in registers and used at once. Only whole blocks of kBlockN columns.
+// Few rows: weights are decoded in registers and used at once.
 namespace tandem::TANDEM_ISA {
 
 inline constexpr int kDirectRows = 4;
@@ -30,7 +30,8 @@ TANDEM_INLINE void direct_steps(const DirectRun& run, int64_t kk) {
 #pragma GCC unroll 16
     for (int step = 0; step < kSteps; ++step) x[r][step] = set(run.x[r][kk + step]);
   }
-  for (int64_t c = 0; c < run.columns; c += kLanes) {
+  const int64_t whole = run.columns / kLanes * kLanes;
+  for (int64_t c = 0; c < whole; c += kLanes) {
     Vec sum[kRows];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) sum[r] = load(run.sum + r * run.width + c);
@@ -46,6 +47,20 @@ TANDEM_INLINE void direct_steps(const DirectRun& run, int64_t kk) {
   }
 }
 
+// The columns behind the last whole vector.
+template <class W, int kRows, bool kOffset>
+TANDEM_INLINE void direct_border(const DirectRun& run, int64_t kk) {
+  const int64_t c = run.columns / kLanes * kLanes;
+  if (c == run.columns) return;
+  Vec w = load_tail<W>(run.w.data, kk * run.w.stride_k + run.column + c, run.columns - c);
+  if constexpr (kOffset) w = add(w, load(run.offset + c));
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    float* sum = run.sum + r * run.width + c;
+    store(sum, fma(set(run.x[r][kk]), w, load(sum)));
+  }
+}
+
 template <class W, int kRows, bool kOffset>
 void direct_rows(const DirectRun& run) {
   constexpr int kRegisters = kTileVecs == 4 ? 16 : 8;  // that hold x
@@ -53,6 +68,7 @@ void direct_rows(const DirectRun& run) {
   int64_t kk = run.first;
   for (; kk + kSteps <= run.last; kk += kSteps) direct_steps<W, kRows, kSteps, kOffset>(run, kk);
   for (; kk < run.last; ++kk) direct_steps<W, kRows, 1, kOffset>(run, kk);
+  for (kk = run.first; kk < run.last; ++kk) direct_border<W, kRows, kOffset>(run, kk);
 }
 
 // kVecs vectors of packed columns with their sums in registers through the whole run.

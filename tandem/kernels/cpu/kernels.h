@@ -12,6 +12,8 @@
 namespace tandem::TANDEM_ISA {
 
 void gemm(const GemmArgs& args, Lane& lane);
+// Products of few rows; false: not a shape it serves, nothing is done.
+bool gemm_few(const GemmArgs& args, Lane& lane);
 void gemm_int8(const GemmArgs& args, Lane& lane);
 void combine(const CombineArgs& args, Lane& lane);
 void add_rms_norm(const AddRmsNormArgs& args, Lane& lane);
