@@ -66,7 +66,7 @@ only_these() {
 
 step_symbols() {
   only_these "$P/lib/libtandem.so" '^((typeinfo|vtable|typeinfo name) for )?tandem::' \
-    'tandem::(portable|avx2|avx512|neon|reference)::|\(anonymous namespace\)' \
+    'tandem::(portable|avx2|avx512(_vnni)?|neon(_dot)?|reference)::|\(anonymous namespace\)' \
     '^tandem::version\(\)' '^tandem::build\(\)' '^tandem::plan\(tandem::MmAllReduce const&, tandem::Device&\)' '^tandem::Communicator::local\('
   local cann
   cann=$(find "$P" -name 'libtandem_cann.so' | head -n 1)

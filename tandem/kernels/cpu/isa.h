@@ -19,8 +19,16 @@
 static_assert(HWY_TARGET == HWY_AVX2 && HWY_STATIC_TARGET == HWY_AVX2, "needs -march=haswell -maes");
 #elif defined(TANDEM_ISA_IS_avx512)
 static_assert(HWY_TARGET == HWY_AVX3 && HWY_STATIC_TARGET == HWY_AVX3, "needs -march=skylake-avx512 -maes");
-#elif defined(TANDEM_ISA_IS_neon)
+#elif defined(TANDEM_ISA_IS_avx512_vnni)  // one feature more, and not the many of HWY_AVX3_DL
+static_assert(HWY_TARGET == HWY_AVX3 && HWY_STATIC_TARGET == HWY_AVX3, "needs -march=skylake-avx512 -maes");
+#if !defined(__AVX512VNNI__)
+#error "needs -mavx512vnni"
+#endif
+#elif defined(TANDEM_ISA_IS_neon) || defined(TANDEM_ISA_IS_neon_dot)
 static_assert(HWY_TARGET == HWY_NEON && HWY_STATIC_TARGET == HWY_NEON, "needs aarch64");
+#if defined(TANDEM_ISA_IS_neon_dot) && !defined(__ARM_FEATURE_DOTPROD)
+#error "needs -march=armv8.2-a+dotprod"
+#endif
 #else
 #error "an instruction set without a Highway target to check"
 #endif

@@ -11,6 +11,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace tandem {
@@ -23,14 +26,20 @@ extern const KernelTable table;
 namespace avx512 {
 extern const KernelTable table;
 }
+namespace avx512_vnni {
+extern const KernelTable table;
+}
 namespace neon {
+extern const KernelTable table;
+}
+namespace neon_dot {
 extern const KernelTable table;
 }
 
 namespace {
 
 struct Tables {
-  std::array<const KernelTable*, 5> list{};
+  std::array<const KernelTable*, 6> list{};
   size_t count = 0;
 
   void add(const KernelTable& table) { list[count++] = &table; }
@@ -52,15 +61,17 @@ Tables runnable_tables() {
                        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("aes");
 #endif
 #if defined(TANDEM_HAVE_avx512)
-  if (haswell && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    tables.add(avx512::table);
-  }
+  const bool skylake = haswell && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                       __builtin_cpu_supports("avx512vl");
+  if (skylake && __builtin_cpu_supports("avx512vnni")) tables.add(avx512_vnni::table);
+  if (skylake) tables.add(avx512::table);
 #endif
 #if defined(TANDEM_HAVE_avx2)
   if (haswell) tables.add(avx2::table);
 #endif
 #if defined(TANDEM_HAVE_neon)
+  if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) tables.add(neon_dot::table);
   tables.add(neon::table);
 #endif
   tables.add(portable::table);
