@@ -2,6 +2,8 @@
 option(TANDEM_TESTS "build the tests" ON)
 option(TANDEM_BENCH "build the benchmarks (needs Google Benchmark)" OFF)
 option(TANDEM_LLM "build the model runner" ON)
+option(TANDEM_KERNELS_ONLY "build base, exec and kernels with their tests, nothing above" OFF)
+option(TANDEM_HWLOC "ask hwloc for caches and NUMA nodes; without it a guess" ON)
 option(TANDEM_WERROR "warnings are errors" ON)
 set(TANDEM_SANITIZE "" CACHE STRING "sanitizers of -fsanitize=, empty for none")
 set(TANDEM_TEST_TIMEOUT 120 CACHE STRING "ctest TIMEOUT of one test, seconds")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034
 # Sourced by run.sh, test.sh and .ci/run: which Debian packages a build needs, and how the missing ones are had.
-# Each line is "package probe"; a package whose probe (a command, or a file under /usr/include) is there is not asked for,
-# so a machine that has everything never sees a package manager call.
+# Each line is "package probe"; a package whose probe (a command, a file under /usr/include, an absolute path) is there is
+# not asked for, so a machine that has everything never sees a package manager call.
 
 tandem_build_packages='
 g++ g++
@@ -23,11 +23,18 @@ librapidcheck-dev rapidcheck.h
 python3 python3
 dpkg-dev dpkg-shlibdeps
 '
+# The ARM tables under emulation: cross compiler, emulator, and GoogleTest's source.
+tandem_neon_packages='
+g++-aarch64-linux-gnu aarch64-linux-gnu-g++
+qemu-user qemu-aarch64
+googletest /usr/src/googletest/googletest/src/gtest-all.cc
+'
 
 say() { printf '== %s\n' "$*" >&2; }
 
 has_probe() {
   case $1 in
+    /*) [ -e "$1" ] ;;
     */* | *.h) [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ] ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
   esac

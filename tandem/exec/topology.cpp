@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/exec/topology.h"
 
-#include <hwloc.h>
 #include <sched.h>
+#if TANDEM_HWLOC
+#include <hwloc.h>
+#endif
 
 #include <algorithm>
 #include <thread>
@@ -26,6 +28,7 @@ std::vector<int> affinity_cores() {
   return cores;
 }
 
+#if TANDEM_HWLOC
 size_t cache_bytes(hwloc_topology_t tree, hwloc_obj_type_t type, size_t fallback) {
   const hwloc_obj_t cache = hwloc_get_obj_by_type(tree, type, 0);
   return cache != nullptr && cache->attr->cache.size > 0 ? cache->attr->cache.size : fallback;
@@ -45,6 +48,9 @@ void read_hardware(Topology& result) {
   }
   hwloc_topology_destroy(tree);
 }
+#else
+void read_hardware(Topology&) {}
+#endif
 
 Topology read_topology() {
   Topology result;

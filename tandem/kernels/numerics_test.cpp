@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
-#include <rapidcheck.h>
 
 #include <algorithm>
 #include <iostream>
@@ -185,26 +184,6 @@ TEST(Cast, IntegersRoundOnce) {
     const Array expected = cast_through(*find_table("reference"), x, type);
     for (const KernelTable* table : exact_tables()) EXPECT_EQ(expected.bytes, cast_through(*table, x, type).bytes) << table->name;
   }
-}
-
-TEST(Properties, SoftwareFmaOnAnyBits) {
-  EXPECT_TRUE(rc::check("fma of any three bit patterns", [](uint32_t a, uint32_t b, uint32_t c) {
-    const float x = float_from_bits(a * 2654435761u), y = float_from_bits(b * 2246822519u), z = float_from_bits(c * 3266489917u);
-    RC_ASSERT(canonical_bits(std::fma(x, y, z)) == canonical_bits(soft_fma(x, y, z)));
-  }));
-}
-
-TEST(Properties, TreeSumIsTheRecursiveTree) {
-  EXPECT_TRUE(rc::check("binary counter equals recursion", [](const std::vector<int16_t>& numbers) {
-    RC_PRE(!numbers.empty());
-    std::vector<float> v;
-    portable::TreeSum sum;
-    for (const int16_t number : numbers) {
-      v.push_back(1.0f / (static_cast<float>(number) + 0.5f));
-      sum.push(portable::set(v.back()));
-    }
-    RC_ASSERT(float_bits(tree(v.data(), v.size())) == float_bits(portable::first_lane(sum.finish())));
-  }));
 }
 
 TEST(Tables, DefaultIsTheBestAndTheOracleLast) {

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(tl-expected REQUIRED)
+if(TANDEM_HWLOC)
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
+endif()
+
+if(TANDEM_TESTS)
+  enable_testing()
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
