@@ -27,6 +27,8 @@ using TagI = hn::Rebind<int32_t, Tag>;
 using Vec = hn::Vec<Tag>;
 using VecI = hn::Vec<TagI>;
 inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(Tag()));
+inline constexpr int kRegisters = HWY_TARGET == HWY_AVX2 ? 16 : 32;  // vector registers of the instruction set
+inline constexpr int kFmaInFlight = 8;  // latency of a fused multiply-add (4) by units (2)
 
 TANDEM_INLINE Vec load(const float* from) { return hn::LoadU(Tag(), from); }
 TANDEM_INLINE void store(float* to, Vec v) { hn::StoreU(v, Tag(), to); }
@@ -41,8 +43,19 @@ TANDEM_INLINE Vec fma(Vec a, Vec b, Vec c) { return hn::MulAdd(a, b, c); }
 TANDEM_INLINE VecI bits_of(Vec v) { return hn::BitCast(TagI(), v); }
 TANDEM_INLINE Vec from_bits(VecI v) { return hn::BitCast(Tag(), v); }
 // The limit where v lies beyond it; NaN stays.
+#if HWY_TARGET == HWY_AVX3
+TANDEM_INLINE Vec at_most(Vec v, Vec limit) { return Vec{_mm512_min_ps(limit.raw, v.raw)}; }
+TANDEM_INLINE Vec at_least(Vec v, Vec limit) { return Vec{_mm512_max_ps(limit.raw, v.raw)}; }
+#elif HWY_TARGET == HWY_AVX2
+TANDEM_INLINE Vec at_most(Vec v, Vec limit) { return Vec{_mm256_min_ps(limit.raw, v.raw)}; }
+TANDEM_INLINE Vec at_least(Vec v, Vec limit) { return Vec{_mm256_max_ps(limit.raw, v.raw)}; }
+#else
 TANDEM_INLINE Vec at_most(Vec v, Vec limit) { return hn::IfThenElse(hn::Gt(v, limit), limit, v); }
 TANDEM_INLINE Vec at_least(Vec v, Vec limit) { return hn::IfThenElse(hn::Lt(v, limit), limit, v); }
+#endif
+TANDEM_INLINE Vec if_greater(Vec a, Vec b, Vec yes, Vec no) { return hn::IfThenElse(hn::Gt(a, b), yes, no); }
+TANDEM_INLINE Vec if_equal(Vec a, Vec b, Vec yes, Vec no) { return hn::IfThenElse(hn::Eq(a, b), yes, no); }
+TANDEM_INLINE Vec zero_nan(Vec v) { return hn::IfThenElseZero(hn::Eq(v, v), v); }
 TANDEM_INLINE Vec canonical(Vec v) {
   return hn::IfThenElse(hn::Eq(v, v), v, set(tandem::float_from_bits(0x7fc00000u)));
 }
@@ -50,6 +63,7 @@ TANDEM_INLINE Vec canonical(Vec v) {
 TANDEM_INLINE VecI set_i(int32_t value) { return hn::Set(TagI(), value); }
 TANDEM_INLINE VecI add_i(VecI a, VecI b) { return hn::Add(a, b); }
 TANDEM_INLINE VecI sub_i(VecI a, VecI b) { return hn::Sub(a, b); }
+TANDEM_INLINE VecI or_i(VecI a, VecI b) { return hn::Or(a, b); }
 template <int kBits>
 TANDEM_INLINE VecI shift_left(VecI a) { return hn::ShiftLeft<kBits>(a); }
 template <int kBits>
@@ -57,6 +71,65 @@ TANDEM_INLINE VecI shift_right(VecI a) { return hn::ShiftRight<kBits>(a); }
 TANDEM_INLINE Vec to_f32(VecI v) { return hn::ConvertTo(Tag(), v); }
 TANDEM_INLINE VecI load_i(const int32_t* from) { return hn::LoadU(TagI(), from); }
 TANDEM_INLINE void store_i(int32_t* to, VecI v) { hn::StoreU(v, TagI(), to); }
+
+// (a & mask) ^ flip, for picking a field of bits into a pattern.
+TANDEM_INLINE VecI and_xor(VecI a, VecI mask, VecI flip) {
+#if HWY_TARGET == HWY_AVX3
+  return VecI{_mm512_ternarylogic_epi32(a.raw, mask.raw, flip.raw, 0x6a)};
+#else
+  return hn::Xor(hn::And(a, mask), flip);
+#endif
+}
+
+// Eight words, twice side by side where a vector holds sixteen, each turned left by its count.
+#if HWY_TARGET == HWY_AVX3
+TANDEM_INLINE VecI load_words_twice(const void* from, VecI turns) {
+  const __m512i words = _mm512_broadcast_i64x4(_mm256_loadu_si256(static_cast<const __m256i*>(from)));
+  return VecI{_mm512_rolv_epi32(words, turns.raw)};
+}
+#endif
+
+TANDEM_INLINE VecI and_i(VecI a, VecI b) { return hn::And(a, b); }
+TANDEM_INLINE VecI mul_i(VecI a, VecI b) { return hn::Mul(a, b); }
+TANDEM_INLINE VecI max_i(VecI a, VecI b) { return hn::Max(a, b); }
+TANDEM_INLINE VecI min_i(VecI a, VecI b) { return hn::Min(a, b); }
+// Nearest integer, halves to even; |v| < 2^22.
+TANDEM_INLINE VecI round_i(Vec v) {
+#if HWY_TARGET == HWY_AVX3
+  return VecI{_mm512_cvtps_epi32(v.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return VecI{_mm256_cvtps_epi32(v.raw)};
+#else
+  return hn::NearestInt(v);
+#endif
+}
+// 4 * kLanes int8; every value fits.
+TANDEM_INLINE void store_i8x4(int8_t* to, VecI a, VecI b, VecI c, VecI d) {
+#if HWY_TARGET == HWY_AVX3
+  const __m512i bytes = _mm512_packs_epi16(_mm512_packs_epi32(a.raw, b.raw), _mm512_packs_epi32(c.raw, d.raw));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, bytes));
+#elif HWY_TARGET == HWY_AVX2
+  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a.raw, b.raw), _mm256_packs_epi32(c.raw, d.raw));
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permutevar8x32_epi32(bytes, order));
+#else
+  const hn::Rebind<int8_t, Tag> tag;
+  hn::StoreU(hn::DemoteTo(tag, a), tag, to);
+  hn::StoreU(hn::DemoteTo(tag, b), tag, to + kLanes);
+  hn::StoreU(hn::DemoteTo(tag, c), tag, to + 2 * kLanes);
+  hn::StoreU(hn::DemoteTo(tag, d), tag, to + 3 * kLanes);
+#endif
+}
+// Every even lane with the odd one beside it.
+TANDEM_INLINE Vec swap_pairs(Vec v) { return hn::Shuffle2301(v); }
+// Past the caches; `to` on a whole vector. stream_fence() before another thread reads it.
+TANDEM_INLINE void stream(float* to, Vec v) { hn::Stream(v, Tag(), to); }
+TANDEM_INLINE void stream_fence() {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+  _mm_sfence();
+#endif
+}
 
 // acc + a.low16 * b.low16 + a.high16 * b.high16 in every 32-bit lane.
 TANDEM_INLINE VecI dot2(VecI acc, VecI a, VecI b) {
@@ -73,6 +146,19 @@ TANDEM_INLINE VecI dot2(VecI acc, VecI a, VecI b) {
 // a in the low, b in the high half of every lane; both fit 16 bits.
 TANDEM_INLINE VecI pair16(VecI a, VecI b) {
   return hn::Or(hn::And(a, hn::Set(TagI(), 0xffff)), hn::ShiftLeft<16>(b));
+}
+
+// Eight words of 32 bits: all of them, twice in a vector of 16, or part `part` in vectors of 4.
+TANDEM_INLINE VecI load_words8(const void* p, [[maybe_unused]] int part) {
+#if HWY_TARGET == HWY_AVX3
+  return VecI{_mm512_broadcast_i64x4(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+#else
+  return hn::LoadU(TagI(), static_cast<const int32_t*>(p) + part * kLanes);
+#endif
+}
+// `low` in the lower, `high` in the upper half of the lanes.
+TANDEM_INLINE VecI halves_i(int32_t low, int32_t high) {
+  return hn::IfThenElse(hn::FirstN(TagI(), kLanes / 2), hn::Set(TagI(), low), hn::Set(TagI(), high));
 }
 
 TANDEM_INLINE Vec load_f16(const f16* p) {

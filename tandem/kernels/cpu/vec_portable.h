@@ -10,6 +10,8 @@
 namespace tandem::TANDEM_ISA {
 
 inline constexpr int kLanes = 4;
+inline constexpr int kRegisters = 7;   // that are left beside the temporaries of a product in software
+inline constexpr int kFmaInFlight = 4;
 inline constexpr int kTileRows = 2;   // rows and vectors of the register tile of a product
 inline constexpr int kTileVecs = 2;
 
@@ -71,11 +73,15 @@ TANDEM_INLINE Vec select(VecI mask, Vec yes, Vec no) {
 // The limit where v lies beyond it; NaN stays.
 TANDEM_INLINE Vec at_most(Vec v, Vec limit) { return select(v > limit, limit, v); }
 TANDEM_INLINE Vec at_least(Vec v, Vec limit) { return select(v < limit, limit, v); }
+TANDEM_INLINE Vec if_greater(Vec a, Vec b, Vec yes, Vec no) { return select(a > b, yes, no); }
+TANDEM_INLINE Vec if_equal(Vec a, Vec b, Vec yes, Vec no) { return select(a == b, yes, no); }
+TANDEM_INLINE Vec zero_nan(Vec v) { return from_bits(bits_of(v) & (v == v)); }
 TANDEM_INLINE Vec canonical(Vec v) { return select(v == v, v, set(tandem::float_from_bits(0x7fc00000u))); }
 
 TANDEM_INLINE VecI set_i(int32_t value) { return VecI{value, value, value, value}; }
 TANDEM_INLINE VecI add_i(VecI a, VecI b) { return a + b; }
 TANDEM_INLINE VecI sub_i(VecI a, VecI b) { return a - b; }
+TANDEM_INLINE VecI or_i(VecI a, VecI b) { return a | b; }
 template <int kBits>
 TANDEM_INLINE VecI shift_left(VecI a) { return a << kBits; }
 template <int kBits>
@@ -87,6 +93,33 @@ TANDEM_INLINE VecI load_i(const int32_t* from) {
   return v;
 }
 TANDEM_INLINE void store_i(int32_t* to, VecI v) { __builtin_memcpy(to, &v, sizeof v); }
+// (a & mask) ^ flip, for picking a field of bits into a pattern.
+TANDEM_INLINE VecI and_xor(VecI a, VecI mask, VecI flip) { return (a & mask) ^ flip; }
+
+TANDEM_INLINE VecI and_i(VecI a, VecI b) { return a & b; }
+TANDEM_INLINE VecI mul_i(VecI a, VecI b) {
+  typedef uint32_t VecU __attribute__((vector_size(16)));
+  return reinterpret_cast<VecI>(reinterpret_cast<VecU>(a) * reinterpret_cast<VecU>(b));
+}
+TANDEM_INLINE VecI max_i(VecI a, VecI b) { return (a & (a > b)) | (b & ~(a > b)); }
+TANDEM_INLINE VecI min_i(VecI a, VecI b) { return (a & (a < b)) | (b & ~(a < b)); }
+// Nearest integer, halves to even; |v| < 2^22.
+TANDEM_INLINE VecI round_i(Vec v) { return bits_of(v + 0x1.8p23f) - bits_of(set(0x1.8p23f)); }
+// 4 * kLanes int8; every value fits.
+TANDEM_INLINE void store_i8x4(int8_t* to, VecI a, VecI b, VecI c, VecI d) {
+  for (int i = 0; i < kLanes; ++i) {
+    to[i] = static_cast<int8_t>(a[i]);
+    to[kLanes + i] = static_cast<int8_t>(b[i]);
+    to[2 * kLanes + i] = static_cast<int8_t>(c[i]);
+    to[3 * kLanes + i] = static_cast<int8_t>(d[i]);
+  }
+}
+// Every even lane with the odd one beside it.
+TANDEM_INLINE Vec swap_pairs(Vec v) { return __builtin_shufflevector(v, v, 1, 0, 3, 2); }
+// Past the caches where the set can; `to` on a whole vector. stream_fence() before another thread reads it.
+TANDEM_INLINE void stream(float* to, Vec v) { store(to, v); }
+TANDEM_INLINE void stream_fence() {}
+
 // acc + a.low16 * b.low16 + a.high16 * b.high16 in every 32-bit lane.
 TANDEM_INLINE VecI dot2(VecI acc, VecI a, VecI b) {
   return acc + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
@@ -94,6 +127,13 @@ TANDEM_INLINE VecI dot2(VecI acc, VecI a, VecI b) {
 
 // a in the low, b in the high half of every lane; both fit 16 bits.
 TANDEM_INLINE VecI pair16(VecI a, VecI b) { return (a & 0xffff) | (b << 16); }
+
+TANDEM_INLINE VecI load_words8(const void* p, int part) {
+  VecI v;
+  __builtin_memcpy(&v, static_cast<const char*>(p) + part * 16, sizeof v);
+  return v;
+}
+TANDEM_INLINE VecI halves_i(int32_t low, int32_t high) { return VecI{low, low, high, high}; }
 
 TANDEM_INLINE Vec load_f16(const f16* p) {
   return Vec{tandem::to_float(p[0]), tandem::to_float(p[1]), tandem::to_float(p[2]), tandem::to_float(p[3])};
