@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 option(TANDEM_TESTS "build the tests" ON)
-option(TANDEM_BENCH "build the benchmarks (needs Google Benchmark)" OFF)
+find_package(benchmark QUIET)
+option(TANDEM_BENCH "build `tandem bench` and the benchmarks (needs Google Benchmark)" ${benchmark_FOUND})
 option(TANDEM_LLM "build the model runner" ON)
 option(TANDEM_KERNELS_ONLY "build base, exec and kernels with their tests, nothing above" OFF)
 option(TANDEM_HWLOC "ask hwloc for caches and NUMA nodes; without it a guess" ON)

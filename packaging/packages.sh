@@ -20,6 +20,7 @@ libhwloc-dev hwloc.h
 tandem_test_packages='
 libgtest-dev gtest/gtest.h
 librapidcheck-dev rapidcheck.h
+libbenchmark-dev benchmark/benchmark.h
 python3 python3
 dpkg-dev dpkg-shlibdeps
 '
@@ -28,6 +29,13 @@ tandem_neon_packages='
 g++-aarch64-linux-gnu aarch64-linux-gnu-g++
 qemu-user qemu-aarch64
 googletest /usr/src/googletest/googletest/src/gtest-all.cc
+'
+# Only for `tandem bench kernel` beside other libraries (bench/repro.sh); nothing else asks for them.
+tandem_peer_packages='
+libbenchmark-dev benchmark/benchmark.h
+libopenblas-dev x86_64-linux-gnu/openblas-pthread/cblas.h
+libdnnl-dev oneapi/dnnl/dnnl.h
+libxsmm-dev libxsmm.h
 '
 
 say() { printf '== %s\n' "$*" >&2; }

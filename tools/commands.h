@@ -7,5 +7,6 @@ namespace tandem::tool {
 // Each adds one subcommand; `exit_code` receives its result when it ran.
 void add_generate(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
+void add_bench(CLI::App& app, int& exit_code);  // in builds with Google Benchmark
 
 }  // namespace tandem::tool

@@ -51,6 +51,9 @@ int run(std::span<char*> arguments) {
   int exit_code = 0;
   tandem::tool::add_generate(app, exit_code);
   tandem::tool::add_doctor(app, exit_code);
+#ifdef TANDEM_HAVE_BENCH
+  tandem::tool::add_bench(app, exit_code);
+#endif
   try {
     app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::ParseError& error) {

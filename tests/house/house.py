@@ -38,7 +38,7 @@ THIRD_PARTY = {
     r"fmt/": r"tandem/(?!kernels/cpu/)|front/(?!.*/include/)|tools/|tests/|bench/|.*_test\.cpp",
     r"gtest/|gmock/|rapidcheck": r"tests/|.*_test\.(cpp|h)|.*/test_\w+\.h",
     r"benchmark/": r"bench/|.*_bench\.cpp",
-    r"\w*mmintrin\.h|x86intrin\.h|cpuid\.h|arm_neon\.h|arm_sve\.h": r"tandem/kernels/cpu/|tandem/exec/",
+    r"\w*mmintrin\.h|x86intrin\.h|cpuid\.h|arm_neon\.h|arm_sve\.h": r"tandem/kernels/cpu/|tandem/exec/|bench/",
 }
 SYSTEM_FOLDERS = ("sys/", "linux/", "netinet/", "arpa/", "net/", "bits/", "asm/")
 LIBM = ("exp exp2 exp10 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh "
