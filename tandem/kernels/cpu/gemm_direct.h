@@ -63,8 +63,8 @@ TANDEM_INLINE void direct_border(const DirectRun& run, int64_t kk) {
 
 template <class W, int kRows, bool kOffset>
 void direct_rows(const DirectRun& run) {
-  constexpr int kRegisters = kTileVecs == 4 ? 16 : 8;  // that hold x
-  constexpr int kSteps = kRows == 1 ? 8 : kRegisters / (kRows == 3 ? 4 : kRows);
+  constexpr int kHeld = kTileVecs == 4 ? 16 : 8;  // that hold x
+  constexpr int kSteps = kRows == 1 ? 8 : kHeld / (kRows == 3 ? 4 : kRows);
   int64_t kk = run.first;
   for (; kk + kSteps <= run.last; kk += kSteps) direct_steps<W, kRows, kSteps, kOffset>(run, kk);
   for (; kk < run.last; ++kk) direct_steps<W, kRows, 1, kOffset>(run, kk);
@@ -101,8 +101,8 @@ TANDEM_INLINE void direct_panels(const DirectRun& run, int64_t c) {
 template <class W, int kRows, bool kOffset>
 void direct_packed(const DirectRun& run) {
   constexpr int kAll = static_cast<int>(kBlockN) / kLanes;
-  constexpr int kRegisters = kLanes == 4 ? 4 : kLanes == 16 ? 16 : 8;
-  constexpr int kVecs = kRegisters / (kRows == 3 ? 4 : kRows) < kAll ? kRegisters / (kRows == 3 ? 4 : kRows) : kAll;
+  constexpr int kHeld = kLanes == 4 ? 4 : kLanes == 16 ? 16 : 8;
+  constexpr int kVecs = kHeld / (kRows == 3 ? 4 : kRows) < kAll ? kHeld / (kRows == 3 ? 4 : kRows) : kAll;
   for (int64_t c = 0; c < run.columns; c += kVecs * kLanes) direct_panels<W, kRows, kVecs, kOffset>(run, c);
 }
 
