@@ -16,6 +16,7 @@ struct Options {
   std::vector<std::string> math = {"exact"};
   std::vector<std::string> offsets = {"integer"};
   std::vector<std::string> peers = {"all"};
+  bool peers_avx2 = false;  // peers use nothing newer
   std::vector<std::pair<int64_t, int64_t>> shapes = {{2048, 4096}};  // k, n
   std::vector<int64_t> m = {1, 8, 32, 128};
   std::vector<int> threads = {1};

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -24,8 +25,14 @@ bool is_wanted(const std::vector<std::string>& wanted, const std::string& name) 
 
 }  // namespace
 
-Peers::Peers(const std::string& folder, const std::vector<std::string>& wanted) {
+Peers::Peers(const std::string& folder, const std::vector<std::string>& wanted, bool only_avx2) {
   if (wanted.size() == 1 && wanted[0] == "none") return;
+  if (only_avx2) {  // read by the libraries when they are loaded
+    for (const auto& [name, value] : {std::pair("OPENBLAS_CORETYPE", "Haswell"), std::pair("ONEDNN_MAX_CPU_ISA", "AVX2"),
+                                      std::pair("LIBXSMM_TARGET", "hsw")}) {
+      ::setenv(name, value, 1);
+    }
+  }
   for (const std::string name : kKnown) {
     if (!is_wanted(wanted, name)) continue;
     const auto path = std::filesystem::path(folder) / ("peer_" + name + ".so");
@@ -66,8 +73,12 @@ std::vector<Form> forms_of(const GemmKind& kind) {
 // Row-major values in a peer's type; "f32" of quantised weights are the dequantised ones.
 std::vector<uint8_t> weights_as(const GemmOperands& operands, const std::string& type) {
   const GemmKind& kind = operands.kind();
-  if (type == dtype_name(kind.w)) return operands.w().bytes;
-  Values out(dtype_from_name(type), kind.k * kind.n);
+  if (type == dtype_name(kind.w) && type != "i4") return operands.w().bytes;
+  Values out(type == "i4" ? DType::f32 : dtype_from_name(type), kind.k * kind.n);
+  if (type == "i4") {
+    for (int64_t i = 0; i < out.count; ++i) out.set(i, operands.w().get(i));
+    return out.bytes;
+  }
   const bool scaled = operands.scale().count > 0;
   for (int64_t i = 0; i < out.count; ++i) {
     const int64_t place = (kind.group > 0 ? i / kind.n / kind.group : 0) * kind.n + i % kind.n;
@@ -145,10 +156,9 @@ std::shared_ptr<Pool> PeerProducts::Impl::pool_of(const Peers::Module& module, c
   if (auto found = pools.find(once); found != pools.end()) return found->second;
   std::erase_if(pools, [&](const auto& item) { return item.first.starts_with(key); });
   const auto weights = weights_as(operands, form.w);
-  const auto scale = floats_of(operands.scale()), offset = floats_of(operands.offset());
   std::vector<uint8_t> packed(bytes + 64);
   auto* aligned = packed.data() + (64 - reinterpret_cast<uintptr_t>(packed.data()) % 64) % 64;
-  module.peer->pack(product, weights.data(), scale.data(), offset.data(), aligned);
+  if (module.peer->pack(product, weights.data(), aligned) == 0) return nullptr;
   return pools[once] = std::make_shared<Pool>(aligned, bytes, pool_bytes);
 }
 
@@ -168,13 +178,19 @@ void PeerProducts::Impl::add_form(Turns& turns, const Peers::Module& module, con
   void* made = module.peer->make(&problem);
   if (made == nullptr) return;
   const std::shared_ptr<void> product(made, module.peer->drop);
+  if (problem.group > 0 || (quantised && !integer)) {
+    if (module.peer->scales == nullptr) return;
+    module.peer->scales(made, floats_of(operands.scale()).data(), floats_of(operands.offset()).data());
+  }
   const auto pool = pool_of(module, form, made, m);
+  if (pool == nullptr) return;
   const auto input = input_of(form.x);
   auto y = std::make_shared<std::vector<float>>(static_cast<size_t>(m * kind.n), NAN);
   Contender c;
   c.row.who = module.name;
   c.row.version = module.peer->version;
-  c.row.flags = fmt::format("{}x{}; {}", form.x, form.w, module.peer->flags);
+  const char* choice = module.peer->choice == nullptr ? "" : module.peer->choice(made);
+  c.row.flags = fmt::format("{}x{}; {}; {}", form.x, form.w, module.peer->flags, choice);
   c.row.ours = false;
   c.row.bytes = static_cast<double>(pool->block_bytes());
   c.run = [=] { module.peer->run(product.get(), input->data(), pool->next(), y->data()); };

@@ -13,8 +13,8 @@ namespace tandem::bench {
 // The libraries to compare with that were built and asked for.
 class Peers {
  public:
-  // Modules of the folder whose name is wanted ("all", "none" or names).
-  Peers(const std::string& folder, const std::vector<std::string>& wanted);
+  // Modules of the folder whose name is wanted ("all", "none" or names), as they are or held to AVX2.
+  Peers(const std::string& folder, const std::vector<std::string>& wanted, bool only_avx2);
   ~Peers();
 
   struct Module {

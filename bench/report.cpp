@@ -69,7 +69,8 @@ json machine_json(const Session& session) {
 
 json settings_json(const Session& session) {
   const Options& o = session.options();
-  return {{"rounds", o.rounds}, {"seconds_of_a_visit", o.min_time}, {"pool_bytes", session.pool_bytes()}, {"quick", o.quick}};
+  return {{"rounds", o.rounds}, {"seconds_of_a_visit", o.min_time}, {"pool_bytes", session.pool_bytes()},
+          {"quick", o.quick}, {"peers_held_to_avx2", o.peers_avx2}};
 }
 
 json crews_json(const Session& session) {

@@ -44,7 +44,7 @@ Crew::Crew(int count, size_t pool)
 
 Session::Session(Options options)
     : options_(std::move(options)), pool_bytes_(bench::pool_bytes(options_.quick)), tables_(chosen_tables(options_)),
-      peers_(std::make_unique<Peers>(options_.peer_folder, options_.peers)) {
+      peers_(std::make_unique<Peers>(options_.peer_folder, options_.peers, options_.peers_avx2)) {
   set_kernel_float_mode();
   for (const std::string& missing : peers_->missing()) not_shown("comparison with " + missing);
   for (const std::string& name : options_.tables) {

@@ -82,6 +82,7 @@ void add_choice_options(CLI::App& kernel, Options& o, Flags& flags) {
   kernel.add_option("--offset", o.offsets, "zero points of quantised weights: none, integer, real")->delimiter(',')->capture_default_str();
   kernel.add_option("--threads", o.threads, "threads of a call")->delimiter(',')->check(CLI::Range(1, 1024))->capture_default_str();
   kernel.add_option("--peers", o.peers, "openblas, onednn, libxsmm, all, none")->delimiter(',')->capture_default_str();
+  kernel.add_flag("--peers-avx2", o.peers_avx2, "hold the peers to AVX2, to compare with the avx2 table");
 }
 
 void add_run_options(CLI::App& kernel, Options& o) {

@@ -23,13 +23,17 @@ struct TandemPeer {
   /* A product, or null where the library has none of this kind. */
   void* (*make)(const struct TandemPeerProblem* problem);
   size_t (*weight_bytes)(void* product);
-  /* Lays the weights (row-major, k x n; i4: two a byte) out as the library wants them. scale and offset: f32 rows of n. */
-  void (*pack)(void* product, const void* w, const float* scale, const float* offset, void* to);
+  /* Lays the weights (row-major, k x n; i4 as f32) out as the library wants them; 0 where it cannot. */
+  int (*pack)(void* product, const void* w, void* to);
+  /* Scales and offsets of i8 and i4 weights: rows of n, one a group. Null where the library takes none. */
+  void (*scales)(void* product, const float* scale, const float* offset);
   /* y: f32 (i32 for u8 and i8 activations), row-major. */
   void (*run)(void* product, const void* x, const void* packed, void* y);
   void (*drop)(void* product);
+  /* Which of its implementations the library chose; may be null. */
+  const char* (*choice)(void* product);
 };
 
 /* The one symbol of a module. */
-const struct TandemPeer* tandem_peer(void);
+__attribute__((visibility("default"))) const struct TandemPeer* tandem_peer(void);
 }
