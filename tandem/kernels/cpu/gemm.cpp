@@ -168,7 +168,7 @@ Rows read_rows(const GemmArgs& args, int64_t first, int64_t m, Lane& lane) {
 
 void gemm(const GemmArgs& args, Lane& lane) {
   if (args.n == 0) return;
-  if (args.x_dtype == DType::i8) return gemm_int8(args, lane);
+  if (gemm_integer(args, lane)) return;
   if (gemm_few(args, lane)) return;
   const int64_t chunk = row_chunk(args.k);
   for (int64_t first = 0; first < args.m; first += chunk) {

@@ -14,7 +14,8 @@ namespace tandem::TANDEM_ISA {
 void gemm(const GemmArgs& args, Lane& lane);
 // Products of few rows; false: not a shape it serves, nothing is done.
 bool gemm_few(const GemmArgs& args, Lane& lane);
-void gemm_int8(const GemmArgs& args, Lane& lane);
+// Products with exact integer sums; false: not one of them.
+bool gemm_integer(const GemmArgs& args, Lane& lane);
 void combine(const CombineArgs& args, Lane& lane);
 void add_rms_norm(const AddRmsNormArgs& args, Lane& lane);
 void sum_rows(const SumRowsArgs& args, Lane& lane);

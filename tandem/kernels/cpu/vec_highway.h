@@ -133,13 +133,16 @@ TANDEM_INLINE void stream_fence() {
 
 // acc + a.low16 * b.low16 + a.high16 * b.high16 in every 32-bit lane.
 TANDEM_INLINE VecI dot2(VecI acc, VecI a, VecI b) {
-#if HWY_TARGET == HWY_AVX3
+#if defined(__AVX512VNNI__)
+  return VecI{_mm512_dpwssd_epi32(acc.raw, a.raw, b.raw)};
+#elif HWY_TARGET == HWY_AVX3
   return VecI{_mm512_add_epi32(acc.raw, _mm512_madd_epi16(a.raw, b.raw))};
 #elif HWY_TARGET == HWY_AVX2
   return VecI{_mm256_add_epi32(acc.raw, _mm256_madd_epi16(a.raw, b.raw))};
 #else
-  const VecI low = hn::Mul(shift_right<16>(shift_left<16>(a)), shift_right<16>(shift_left<16>(b)));
-  return hn::Add(acc, hn::Add(low, hn::Mul(shift_right<16>(a), shift_right<16>(b))));
+  const int16x8_t x = vreinterpretq_s16_s32(a.raw), y = vreinterpretq_s16_s32(b.raw);
+  const int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+  return VecI{vaddq_s32(acc.raw, vpaddq_s32(low, vmull_high_s16(x, y)))};
 #endif
 }
 

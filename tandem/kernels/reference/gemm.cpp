@@ -38,7 +38,12 @@ void gemm(const GemmArgs& args, Lane&) {
     void* y = args.y_rows != nullptr ? args.y_rows[row] : at(args.y, row * args.y_row_bytes);
     for (int64_t c = 0; c < args.n; ++c) {
       if (!args.split_leaves) {
-        put(y, args.y_dtype, c, partial(args, row, c, 0, args.k));
+        const double sum = partial(args, row, c, 0, args.k);
+        if (args.y_dtype == DType::i32) {
+          static_cast<int32_t*>(y)[c] = static_cast<int32_t>(static_cast<int64_t>(sum));
+        } else {
+          put(y, args.y_dtype, c, sum);
+        }
         continue;
       }
       for (int64_t j = 0; j < args.leaves; ++j) {
