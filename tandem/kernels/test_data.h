@@ -98,8 +98,8 @@ struct OwnLane {
   }
 };
 inline Lane& lane_of(int threads) {
-  static OwnLane one(1), three(3);
-  return threads == 1 ? one.lane : three.lane;
+  static OwnLane lanes[] = {OwnLane(1), OwnLane(2), OwnLane(3), OwnLane(4)};
+  return lanes[threads - 1].lane;
 }
 
 // Every table under the bit promise.
