@@ -20,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hot_loops
 from cpp import blank_comments, functions, includes
 
 CODE = ("tandem", "front", "tools")
@@ -49,6 +50,19 @@ FAST_MATH = ("-ffast-math", "-Ofast", "-funsafe-math-optimizations", "-fassociat
 STATIC_INITIALISERS = {"fault.cpp.o": "empty strings of the fault switch; no thread, no descriptor"}
 # Files that may take the environment as a whole, to hand it on to a child.
 HANDS_ON_ENVIRONMENT = {"tools/launch.cpp"}
+# Loops of products that may spill or fold loads: (target, object, pattern of the function) and the reason, printed.
+KNOWN_LOOPS = {("tandem_isa_avx2", "gemm_few.cpp.o", "panel_run<"): "open: three rows and the decoding of a vector need "
+               "more than 16 registers"}
+# Instructions that make a table worth having: (target, objects, name, register class).
+WANTED_INSTRUCTIONS = [("tandem_isa_avx2", r"gemm\w*\.cpp\.o", "vfmadd", "ymm"),
+                       ("tandem_isa_avx2", r"gemm_int\w*\.cpp\.o", "vpmaddwd", "ymm"),
+                       ("tandem_isa_avx512", r"gemm\w*\.cpp\.o", "vfmadd", "zmm"),
+                       ("tandem_isa_avx512", r"gemm_int\w*\.cpp\.o", "vpmaddwd", "zmm"),
+                       ("tandem_isa_avx512_vnni", r"gemm\w*\.cpp\.o", "vfmadd", "zmm"),
+                       ("tandem_isa_avx512_vnni", r"gemm_int\w*\.cpp\.o", "vpdpbusd", "zmm")]
+# Instructions that a CPU of the table need not know.
+UNWANTED_INSTRUCTIONS = [("tandem_isa_portable", "v", "ymm"), ("tandem_isa_avx2", "v", "zmm"),
+                         ("tandem_isa_avx2", "vpdp", ""), ("tandem_isa_avx512", "vpdp", "")]
 # Function-like macros outside the vendor-shaped headers, with the reason.
 MACROS = {name: "a name as text needs the preprocessor" for name in ("TANDEM_ISA_STRING", "TANDEM_ISA_STRING_OF")}
 
@@ -308,8 +322,52 @@ def check_weak_symbols(tree):
         seen += 1
         isa = target.removeprefix("tandem_isa_")
         found += [f"{target}/{path.name}: weak {name[:120]}" for kind, name in symbols(path)
-                  if kind in "WVu" and f"tandem::{isa}::" not in name and "hwy::N_" not in name]
+                  if kind in "WVu" and f"tandem::{isa}::" not in name]
     return found if seen else ["tandem_isa_*: no objects; build first"]
+
+
+def kernel_objects(tree, target_pattern, name_pattern=r".*"):
+    """Objects of a table whose source is still there."""
+    for target, path in tree.objects(target_pattern):
+        source = tree.source / "tandem/kernels/cpu" / path.name.removesuffix(".o")
+        if re.fullmatch(name_pattern, path.name) and source.exists():
+            yield target, path
+
+
+def known_loop(target, path, finding):
+    return next((reason for (isa, name, function), reason in KNOWN_LOOPS.items()
+                 if isa == target and name == path.name and re.search(function, finding)), None)
+
+
+def check_hot_loops(tree):
+    """An innermost loop of products stores a sum to the stack, or several of them read the same vector from memory."""
+    if platform.machine() != "x86_64":
+        return []
+    found, seen = [], 0
+    for target, path in kernel_objects(tree, r"tandem_isa_avx\w+", r"gemm\w*\.cpp\.o"):
+        seen += sum(1 for _ in hot_loops.hot_loops(path))
+        for finding in hot_loops.findings(path):
+            reason = known_loop(target, path, finding)
+            if reason:
+                print(f"known: {target}/{path.name}: {finding}: {reason}")
+            else:
+                found.append(f"{target}/{path.name}: {finding}")
+    return found if seen else ["tandem_isa_avx*: no hot loop in any product; is objdump still read well?"]
+
+
+def check_instructions(tree):
+    """A table lacks the instructions it exists for, or holds some that its CPUs do not know."""
+    if platform.machine() != "x86_64":
+        return []
+    found = []
+    for target, names, name, register in WANTED_INSTRUCTIONS:
+        objects = [path for _, path in kernel_objects(tree, target, names)]
+        if not any(hot_loops.count(path, name, register) for path in objects):
+            found.append(f"{target}: no {name} on {register} in {len(objects)} objects")
+    for target, name, register in UNWANTED_INSTRUCTIONS:
+        found += [f"{target}/{path.name}: {name} on {register or 'any register'}"
+                  for _, path in kernel_objects(tree, target) if hot_loops.count(path, name, register)]
+    return found
 
 
 def check_kernel_calls(tree):
@@ -424,7 +482,7 @@ def figures(tree):
 
 CHECKS = {name.removeprefix("check_"): function for name, function in sorted(globals().items())
           if name.startswith("check_")}
-NEEDS_PLAIN_OBJECTS = ("contraction", "weak_symbols", "kernel_calls", "static_initialisers")
+NEEDS_PLAIN_OBJECTS = ("contraction", "hot_loops", "instructions", "weak_symbols", "kernel_calls", "static_initialisers")
 
 
 def main():

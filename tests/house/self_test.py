@@ -8,11 +8,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hot_loops
 import house
 from cpp import functions
 
 SPDX = "// SPDX-License-Identifier: Apache-2.0\n"
 ISA = "tandem/CMakeFiles/tandem_isa_portable.dir/kernels/cpu/"
+AVX2, VNNI = ISA.replace("portable", "avx2"), ISA.replace("portable", "avx512_vnni")
 PAGES = ("README.md", "README.zh.md", "CONTRIBUTING.md", "SECURITY.md", "docs/house.md", "docs/numerics.md")
 X86 = platform.machine() == "x86_64"
 
@@ -24,12 +26,53 @@ def write(root, name, text):
     return path
 
 
+COMPILED = {}
+
+
 def compile_object(root, name, code, *flags):
-    source = write(root, "scratch.cpp", code)
     target = root / "build" / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["g++", "-c", *(flags or ("-O2",)), str(source), "-o", str(target)], check=True)
-    source.unlink()
+    if (code, flags) not in COMPILED:
+        source = write(root, "scratch.cpp", code)
+        subprocess.run(["g++", "-c", *(flags or ("-O2",)), str(source), "-o", str(target)], check=True)
+        source.unlink()
+        COMPILED[code, flags] = target.read_bytes()
+    target.write_bytes(COMPILED[code, flags])
+    hot_loops.disassemble.cache_clear()
+
+
+def loop_of(*lines):
+    """A function that is one loop of these instructions."""
+    text = "\\n".join(("1:",) + lines + ("decq %0", "jnz 1b"))
+    return f'void loop(long n) {{ asm volatile("{text.replace("%", "%%").replace("%%0", "%0")}" : "+r"(n)); }}'
+
+
+def products(name, register, count=8):
+    return [f"{name} %{register}15, %{register}14, %{register}{i}" for i in range(count)]
+
+
+def products_of_tables(root):
+    """For each table the products it must hold."""
+    for isa, register, whole in (("avx2", "ymm", "vpmaddwd"), ("avx512", "zmm", "vpmaddwd"),
+                                 ("avx512_vnni", "zmm", "vpdpbusd")):
+        folder = ISA.replace("portable", isa)
+        compile_object(root, folder + "gemm.cpp.o", loop_of(*products("vfmadd231ps", register)))
+        compile_object(root, folder + "gemm_integer.cpp.o", loop_of(*products(whole, register)))
+
+
+# More sums than there are registers.
+SPILLS = """typedef float V __attribute__((vector_size(32)));
+void f(const V* a, const V* b, V* y, long n) {
+  V sum[20] = {};
+  for (long k = 0; k < n; ++k) {
+#pragma GCC unroll 20
+    for (int i = 0; i < 20; ++i) sum[i] = __builtin_ia32_vfmaddps256(a[20 * k + i], b[k], sum[i]);
+  }
+  for (int i = 0; i < 20; ++i) y[i] = sum[i];
+}"""
+FITS = SPILLS.replace("20", "8")
+FOLDS = loop_of(*(f"vfmadd231ps 32(%rax), %ymm15, %ymm{i}" for i in range(8)))
+MOVES = loop_of(*(line for i in range(8) for line in (f"vfmadd231ps (%rax), %ymm15, %ymm{i}", "addq $32, %rax")))
 
 
 def command(root, name, flags):
@@ -42,6 +85,8 @@ def clean_tree(root):
     write(root, "tandem/ops/sum.h", SPDX + '#include "tandem/base/env.h"\nPlan plan(const Sum& op, Device& device);\n')
     write(root, "tandem/base/env.h", SPDX)
     write(root, "tandem/kernels/cpu/add.cpp", SPDX + "#include <hwy/highway.h>\nvoid add() {}\n")
+    write(root, "tandem/kernels/cpu/gemm.cpp", SPDX)
+    write(root, "tandem/kernels/cpu/gemm_integer.cpp", SPDX)
     write(root, "front/acl/rt.cpp", SPDX)
     write(root, "tools/tandem.cpp", SPDX + "#include <CLI/CLI.hpp>\n")
     write(root, "tests/cases/sum.json", '{"operator": "sum", "cases": [{}]}')
@@ -50,6 +95,8 @@ def clean_tree(root):
     write(root, "build/compile_commands.json", json.dumps([command(root, "tandem/base/env.cpp", "-ffp-contract=off")]))
     compile_object(root, ISA + "add.cpp.o", "namespace tandem::portable { float add(float a) { return a + a; } }")
     compile_object(root, "tandem/CMakeFiles/tandem_base.dir/base/env.cpp.o", "int plain() { return 1; }")
+    if X86:
+        products_of_tables(root)
 
 
 def long_function(lines):
@@ -98,7 +145,9 @@ PLANTED = [
     ("forbidden", file_with("tandem/kernels/cpu/a.cpp", SPDX + "auto f = hn::SumOfLanes(d, a);\n"), "lane reduction"),
     ("forbidden", file_with("tandem/llm/rope.cpp", SPDX + "float f(float x) { return cosf(x); }\n"), "libm"),
     ("weak_symbols", object_with(ISA + "add.cpp.o", "inline int f() { return 1; } int (*p)() = f;", "-O0"), "weak f()"),
-    ("weak_symbols", lambda root: (root / "build" / (ISA + "add.cpp.o")).unlink(), "no objects"),
+    ("weak_symbols", object_with(AVX2 + "add.cpp.o", "namespace hwy { inline int f() { return 1; } int (*p)() = f; }", "-O0"),
+     "weak hwy::f()"),
+    ("weak_symbols", lambda root: [path.unlink() for path in (root / "build").rglob("*.o")], "no objects"),
     ("kernel_calls", object_with(ISA + "add.cpp.o", 'extern "C" float expf(float); float g(float x) { return expf(x); }'),
      "calls expf"),
     ("static_initialisers", object_with("tandem/CMakeFiles/tandem_base.dir/a.cpp.o", "struct S { S(); }; S s;"),
@@ -112,7 +161,16 @@ PLANTED = [
     ("mentions", file_with("docs/a.md", "from https://py" + "pi.org/x\n"), "mentions"),
 ]
 if X86:
-    PLANTED.append(("contraction", plant_contraction, "contains a fused instruction"))
+    PLANTED += [
+        ("contraction", plant_contraction, "contains a fused instruction"),
+        ("hot_loops", object_with(AVX2 + "gemm.cpp.o", SPILLS, "-O2", "-mfma"), "sums stored to the stack"),
+        ("hot_loops", object_with(AVX2 + "gemm.cpp.o", FOLDS), "0x20(%rax) read from memory by each"),
+        ("hot_loops", lambda root: [path.unlink() for path in (root / "build").rglob("gemm*.o")], "no hot loop"),
+        ("instructions", lambda root: (root / "build" / (AVX2 + "gemm_integer.cpp.o")).unlink(), "no vpmaddwd on ymm"),
+        ("instructions", object_with(VNNI + "gemm_integer.cpp.o", "void f() {}"), "no vpdpbusd"),
+        ("instructions", object_with(AVX2 + "add.cpp.o", loop_of(*products("vpdpbusd", "ymm"))), "vpdp on any"),
+        ("instructions", object_with(AVX2 + "add.cpp.o", loop_of(*products("vaddps", "zmm"))), "v on zmm"),
+        ("instructions", object_with(ISA + "add.cpp.o", loop_of(*products("vaddps", "ymm"))), "v on ymm")]
 
 
 def expect(holds, text):
@@ -138,6 +196,18 @@ def test_planted(name, plant, word):
         expect(any(word in finding for finding in found), f"{name} does not see '{word}': {found}")
 
 
+def test_hot_loops():
+    """Sums that fit into registers and operands that move are no findings."""
+    for code, flags in ((FITS, ("-O2", "-mfma")), (MOVES, ("-O2",))):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            clean_tree(root)
+            compile_object(root, AVX2 + "gemm.cpp.o", code, *flags)
+            path = root / "build" / AVX2 / "gemm.cpp.o"
+            expect(len(list(hot_loops.hot_loops(path))) == 1, "a loop of eight products is not seen as one")
+            expect(not list(hot_loops.findings(path)), f"a sound loop has findings: {list(hot_loops.findings(path))}")
+
+
 def test_functions():
     code = ("struct A : B {\n  A(int x) : a_{x}, b_(x) {\n    run([&] {\n      if (x) { go(); }\n    });\n  }\n"
             "  int a_{0};\n};\n"
@@ -150,11 +220,13 @@ def test_functions():
 def main():
     test_functions()
     test_clean()
+    if X86:
+        test_hot_loops()
     for planted in PLANTED:
         test_planted(*planted)
     untested = set(house.CHECKS) - {name for name, _, _ in PLANTED}
     if not X86:
-        untested.discard("contraction")
+        untested -= {"contraction", "hot_loops", "instructions"}
     expect(not untested, f"no planted violation for {sorted(untested)}")
     print(f"{len(PLANTED)} planted violations found by {len(house.CHECKS)} checks; a clean tree passes")
     return 0
