@@ -98,7 +98,7 @@ void measure_one(Session& session, Crew& crew, DType type, int64_t rows, int64_t
   turns.limits.push_back(crew.limits.read(work->pool()));
   std::vector<const LimitLoops*> seen;
   for (const KernelTable* table : session.tables()) {
-    const LimitLoops& loops = loops_of_table(table->name);
+    const LimitLoops& loops = float_loops_of_table(table->name);
     if (std::find(seen.begin(), seen.end(), &loops) == seen.end()) turns.limits.push_back(crew.limits.fma(loops));
     seen.push_back(&loops);
     Contender c;
@@ -106,7 +106,7 @@ void measure_one(Session& session, Crew& crew, DType type, int64_t rows, int64_t
     c.row.detail = fmt::format("{} query heads, {} kv heads of {}, {} positions", kQueryHeads, kKvHeads, kDim, length);
     c.row.m = rows, c.row.n = kQueryHeads * kDim, c.row.threads = crew.threads, c.row.who = table->name;
     c.row.flops = work->flops(), c.row.bytes = work->bytes();
-    c.row.compute = fmt::format("fma {}", loops.name), c.row.memory = "read";
+    c.row.fma = c.row.compute = fmt::format("fma {}", loops.name), c.row.memory = "read";
     const auto kept = std::make_shared<Values>();
     c.run = [work, table, &crew] { work->run(*table, crew.lane); };
     c.verify = [work, kept, table, &session] {

@@ -76,7 +76,8 @@ Row row_of(const Family& family, const GemmOperands& operands, const KernelTable
   row.flops = 2.0 * static_cast<double>(m) * static_cast<double>(kind.k) * static_cast<double>(kind.n);
   const LimitLoops& loops = loops_of_table(table.name);
   const bool whole_numbers = kind.integer() || form.mode == Math::fast;
-  row.compute = fmt::format("{} {}", whole_numbers && loops.madd_operations > 0 ? integer_limit(loops) : "fma", loops.name);
+  row.fma = fmt::format("fma {}", float_loops_of_table(table.name).name);
+  row.compute = whole_numbers && loops.madd_operations > 0 ? fmt::format("{} {}", integer_limit(loops), loops.name) : row.fma;
   row.memory = "read";
   return row;
 }
@@ -123,12 +124,12 @@ void add_limits(Turns& turns, const std::vector<const KernelTable*>& tables, con
   std::vector<const LimitLoops*> seen;
   for (const KernelTable* table : tables) {
     const LimitLoops& loops = loops_of_table(table->name);
-    if (std::find(seen.begin(), seen.end(), &loops) != seen.end()) continue;
-    seen.push_back(&loops);
-    turns.limits.push_back(crew.limits.fma(loops));
-    if (!kind.integer() && !fast) continue;
-    if (loops.madd_operations > 0) turns.limits.push_back(crew.limits.madd(loops));
-    if (loops.dot_operations > 0) turns.limits.push_back(crew.limits.dot(loops));
+    const LimitLoops& floats = float_loops_of_table(table->name);
+    const auto is_new = [&](const LimitLoops& l) { return std::find(seen.begin(), seen.end(), &l) == seen.end(); };
+    if (is_new(floats)) turns.limits.push_back(crew.limits.fma(floats));
+    if ((kind.integer() || fast) && is_new(floats) && floats.madd_operations > 0) turns.limits.push_back(crew.limits.madd(floats));
+    if ((kind.integer() || fast) && is_new(loops) && loops.dot_operations > 0) turns.limits.push_back(crew.limits.dot(loops));
+    seen.insert(seen.end(), {&floats, &loops});
   }
 }
 
@@ -138,7 +139,7 @@ void describe_peers(Turns& turns, size_t first, const Row& like) {
     Row& row = turns.contenders[i].row;
     row.family = like.family, row.types = like.types, row.layout = "own", row.math = "own", row.detail = like.detail;
     row.m = like.m, row.n = like.n, row.k = like.k, row.threads = like.threads;
-    row.flops = like.flops, row.compute = like.compute, row.memory = like.memory;
+    row.flops = like.flops, row.fma = like.fma, row.compute = like.compute, row.memory = like.memory;
   }
 }
 

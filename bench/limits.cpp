@@ -77,6 +77,14 @@ const LimitLoops& loops_of_table(std::string_view table) {
   return *limit_loops().back();
 }
 
+const LimitLoops& float_loops_of_table(std::string_view table) {
+  const LimitLoops* chosen = &loops_of_table(table);
+  for (const LimitLoops* loops : limit_loops()) {
+    if (loops->fma_operations == chosen->fma_operations) chosen = loops;  // the oldest set of that width
+  }
+  return *chosen;
+}
+
 std::string ReadForm::name() const { return fmt::format("{}, {}", loops->name, loops->read_pattern_name(pattern)); }
 
 LimitMaker::LimitMaker(Lane& lane, int threads, size_t pool_bytes) : lane_(lane), threads_(threads) {

@@ -17,6 +17,8 @@ namespace tandem::bench {
 std::span<const LimitLoops* const> limit_loops();
 // Those that bound the kernels of a table.
 const LimitLoops& loops_of_table(std::string_view table);
+// The same for its float arithmetic: one set of loops for every instruction set of equal width.
+const LimitLoops& float_loops_of_table(std::string_view table);
 
 // The way of reading memory that was fastest on this machine with so many threads.
 struct ReadForm {

@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <map>
 
-#include "tandem/base/half.h"
+#include "tandem/kernels/table.h"
 
 namespace tandem::bench {
 
@@ -23,16 +23,19 @@ bool is_wanted(const std::vector<std::string>& wanted, const std::string& name) 
   return std::any_of(wanted.begin(), wanted.end(), [&](const std::string& w) { return w == "all" || w == name || name.starts_with(w); });
 }
 
+// Read by the libraries when they are loaded. OpenBLAS 0.3.21 takes a CPU younger than itself for one of 2004.
+std::vector<std::pair<const char*, const char*>> settings(bool only_avx2) {
+  if (only_avx2) return {{"OPENBLAS_CORETYPE", "Haswell"}, {"ONEDNN_MAX_CPU_ISA", "AVX2"}, {"LIBXSMM_TARGET", "hsw"}};
+  if (find_table("avx512") != nullptr) return {{"OPENBLAS_CORETYPE", "SkylakeX"}};
+  if (find_table("avx2") != nullptr) return {{"OPENBLAS_CORETYPE", "Haswell"}};
+  return {};
+}
+
 }  // namespace
 
 Peers::Peers(const std::string& folder, const std::vector<std::string>& wanted, bool only_avx2) {
   if (wanted.size() == 1 && wanted[0] == "none") return;
-  if (only_avx2) {  // read by the libraries when they are loaded
-    for (const auto& [name, value] : {std::pair("OPENBLAS_CORETYPE", "Haswell"), std::pair("ONEDNN_MAX_CPU_ISA", "AVX2"),
-                                      std::pair("LIBXSMM_TARGET", "hsw")}) {
-      ::setenv(name, value, 1);
-    }
-  }
+  for (const auto& [name, value] : settings(only_avx2)) ::setenv(name, value, only_avx2);
   for (const std::string name : kKnown) {
     if (!is_wanted(wanted, name)) continue;
     const auto path = std::filesystem::path(folder) / ("peer_" + name + ".so");
@@ -202,7 +205,7 @@ void PeerProducts::Impl::add_form(Turns& turns, const Peers::Module& module, con
     return verify_integers(operands, sample, reinterpret_cast<const int32_t*>(y->data()), form.x[0] == 'u');
   };
   c.unchanged = [=] { return std::memcmp(kept->data(), y->data(), y->size() * sizeof(float)) == 0; };
-  if (threads > 1) c.pause = 0.03;  // its threads spin on for a while
+  if (threads > 1) c.pause = 0.06;  // its threads spin on for a while
   turns.contenders.push_back(std::move(c));
 }
 

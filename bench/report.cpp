@@ -105,6 +105,7 @@ json row_json(const Row& row) {
           {"share_of_compute_limit", number(f.compute)},
           {"share_of_memory_limit", number(f.memory)},
           {"share_of_roofline", number(f.roofline)},
+          {"fma_limit", row.fma},
           {"compute_limit", row.compute},
           {"memory_limit", row.memory},
           {"limits", limits},       {"ratios", ratios},
@@ -119,11 +120,6 @@ json refused_json(const Row& row) {
           {"verified", false}, {"why", row.verdict.complaint}};
 }
 
-std::string fma_name(const Row& row) {
-  const size_t space = row.compute.find(' ');
-  return space == std::string::npos ? "" : "fma" + row.compute.substr(space);
-}
-
 }  // namespace
 
 Figures figures_of(const Row& row) {
@@ -132,7 +128,7 @@ Figures figures_of(const Row& row) {
   f.least = least(row.seconds);
   f.bytes_per_second = row.bytes / f.seconds;
   f.flops_per_second = row.flops > 0 ? row.flops / f.seconds : NAN;
-  f.fma = f.flops_per_second / limit_of(row, fma_name(row));
+  f.fma = f.flops_per_second / limit_of(row, row.fma);
   f.compute = f.flops_per_second / limit_of(row, row.compute);
   f.memory = f.bytes_per_second / limit_of(row, row.memory);
   f.roofline = std::fmax(f.compute, f.memory);

@@ -24,7 +24,7 @@ struct Row {
   std::string who, version, flags;                  // a kernel table, or a library's name
   bool ours = true;
   double flops = 0, bytes = 0;                      // of one call; bytes that must cross memory, read and written
-  std::string compute, memory;                      // which limits bound it, keys of limits; empty: none
+  std::string fma, compute, memory;                 // which limits bound it, keys of limits; empty: none
   std::vector<double> seconds;                      // one call, one figure a round
   std::map<std::string, double> limits;             // of this run and thread count: operations or bytes a second
   std::map<std::string, double> ratios;             // speed / speed of a peer

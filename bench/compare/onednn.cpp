@@ -43,8 +43,10 @@ void set_threads(int threads) {
   control = new tbb::detail::d1::global_control{static_cast<size_t>(threads)};
   tbb::detail::r1::create(*control);
 }
-// Its CPU device is an OpenCL driver beside it.
-void set_up() { ::setenv("OCL_ICD_FILENAMES", TANDEM_PEER_DRIVER, 0); }
+// Its CPU device is an OpenCL driver beside it; Intel's loader knows the first name, the system's the second.
+void set_up() {
+  for (const char* name : {"OCL_ICD_FILENAMES", "OCL_ICD_VENDORS"}) ::setenv(name, TANDEM_PEER_DRIVER, 0);
+}
 }  // namespace
 #endif
 
