@@ -24,9 +24,16 @@ uint64_t Goal::packed() const {
   return kind << 48 | static_cast<uint64_t>(peer) << 32 | value;
 }
 
-bool Board::reached(const Goal& goal) const {
-  const auto& counter = of(goal.peer).counters[goal.counter].value;
+bool Board::reached(const Goal& goal, int waiter) const {
+  if (goal.counter == kAnyPair) return false;
+  const auto& counter = goal.counter < kCounters ? of(goal.peer).counters[goal.counter].value
+                                                 : pair_counter(goal.counter, goal.peer, waiter);
   return static_cast<int32_t>(counter.load(std::memory_order_seq_cst) - goal.value) >= 0;
+}
+
+std::atomic<uint32_t>& Board::pair_counter(int counter, int of_rank, int towards) const {
+  PairLine& line = of(of_rank).pairs[towards];
+  return counter == kSent ? line.sent : line.taken;
 }
 
 bool Board::left(int rank) const {
@@ -41,13 +48,35 @@ uint32_t Board::steps(int rank) const { return of(rank).progress.steps.load(std:
 // `blocked` before it loads the counter, and all four are sequentially consistent. So either this rank sees the goal
 // or the waiter sees the counter.
 void Board::publish(int counter, uint32_t value) const {
-  Segment& mine = own();
-  mine.progress.steps.fetch_add(1, std::memory_order_relaxed);
-  mine.counters[counter].value.store(value, std::memory_order_seq_cst);
+  count_step();
+  own().counters[counter].value.store(value, std::memory_order_seq_cst);
   for (int peer = 0; peer < size(); ++peer) {
-    const auto goal = blocked(peer);
-    if (goal && goal->peer == rank_ && goal->counter == counter && reached(*goal)) ring(peer);
+    if (peer != rank_) wake(peer);
   }
+}
+
+void Board::note(int counter, uint32_t value) const {
+  own().counters[counter].value.store(value, std::memory_order_release);
+}
+
+void Board::publish_pair(int counter, int towards, uint32_t value) const {
+  count_step();
+  pair_counter(counter, rank_, towards).store(value, std::memory_order_seq_cst);
+  wake(towards);
+}
+
+// Only the owner counts, so a plain addition will do.
+void Board::count_step() const {
+  auto& steps = own().progress.steps;
+  steps.store(steps.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+// Rings `peer` if what it waits for is there.
+void Board::wake(int peer) const {
+  const auto goal = blocked(peer);
+  if (!goal) return;
+  const bool any = goal->counter == kAnyPair;
+  if (any || (goal->peer == rank_ && reached(*goal, peer))) ring(peer);
 }
 
 void Board::say_blocked(const Goal& goal) const { own().blocked.goal.store(goal.packed(), std::memory_order_seq_cst); }
@@ -72,7 +101,7 @@ std::optional<Goal> Board::blocked(int rank) const {
   const uint64_t word = of(rank).blocked.goal.load(std::memory_order_seq_cst);
   const auto kind = static_cast<int>(word >> 48);
   const auto peer = static_cast<int>(word >> 32 & 0xffff);
-  if (kind < 1 || kind > kCounters || peer >= size()) return std::nullopt;
+  if (kind < 1 || kind > kGoalKinds || peer >= size()) return std::nullopt;
   return Goal{peer, kind - 1, static_cast<uint32_t>(word)};
 }
 
@@ -80,7 +109,7 @@ Goal Board::culprit_of(Goal goal) const {
   for (int hop = 0; hop < size(); ++hop) {
     const auto next = blocked(goal.peer);
     // A rank whose own wait is already over and that does not move is itself the one that hangs.
-    if (!next || next->peer == rank_ || next->peer == goal.peer || reached(*next)) break;
+    if (!next || next->peer == rank_ || next->peer == goal.peer || reached(*next, goal.peer)) break;
     goal = *next;
   }
   return goal;

@@ -10,7 +10,7 @@
 
 namespace tandem {
 
-// What one rank waits for: counter `counter` of rank `peer` at `value` or beyond.
+// What one rank waits for: counter `counter` of rank `peer` at `value` or beyond; with kAnyPair, whatever changes.
 struct Goal {
   int peer = 0;
   int counter = 0;
@@ -35,13 +35,20 @@ class Board {
   Segment& own() const { return *segments_[static_cast<size_t>(rank_)]; }
   Segment& of(int rank) const { return *segments_[static_cast<size_t>(rank)]; }
 
-  bool reached(const Goal& goal) const;
+  bool reached(const Goal& goal) const { return reached(goal, rank_); }
   bool left(int rank) const;
   bool inside(int rank) const;
   uint32_t steps(int rank) const;
 
   // Stores an own counter (it may only grow) and wakes the peers that wait for it.
   void publish(int counter, uint32_t value) const;
+  // Stores an own counter that nobody can be waiting for, or right before a publish() of another.
+  void note(int counter, uint32_t value) const;
+  // Counter kSent or kTaken of rank `of` towards rank `towards`.
+  std::atomic<uint32_t>& pair_counter(int counter, int of, int towards) const;
+  void publish_pair(int counter, int towards, uint32_t value) const;
+  // Progress that a waiting peer's clock sees.
+  void count_step() const;
   // Around a sleep on the own bell: what it waits for.
   void say_blocked(const Goal& goal) const;
   void say_awake() const;
@@ -59,6 +66,8 @@ class Board {
 
  private:
   std::optional<Goal> blocked(int rank) const;
+  bool reached(const Goal& goal, int waiter) const;
+  void wake(int rank) const;
   std::optional<Failure> read_failure(int rank) const;
   void write_failure(const Failure& failure) const;
   // Rank whose failure counts, -1 while nobody claimed.

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
 #include <utility>
 
 #include "tandem/comm/communicator_impl.h"
@@ -57,25 +58,18 @@ void Communicator::retire() {
 }
 
 Expected<uint32_t> Communicator::begin(const Fingerprint& mine) {
-  if (impl_->foreign()) return fail(impl_->usable().error());
-  impl_->set_operation(mine);
-  if (Status s = health(); !s) {
-    return fail(s.error().code, fmt::format("{}: step begin: {}", impl_->operation_name(), s.error().message));
-  }
-  ++impl_->sequence;
-  impl_->announced.assign(static_cast<size_t>(size_), mine.local);
-  if (size_ == 1) return mine.local;
-  return impl_->compare_with_peers(mine);
+  const std::string_view name(mine.operation, strnlen(mine.operation, sizeof mine.operation));
+  if (Status s = impl_->enter(name); !s) return fail(s.error());
+  return impl_->announce(mine, std::nullopt);
 }
 
-uint32_t Communicator::announced(int rank) const { return impl_->announced.at(static_cast<size_t>(rank)); }
+uint32_t Communicator::announced(int rank) const { return impl_->calls.at(static_cast<size_t>(rank)).local; }
 
 void Communicator::end() {
   if (size_ == 1 || impl_->foreign()) return;
   fault_point("end", rank_);
-  ProgressLine& progress = impl_->board.own().progress;
-  progress.steps.fetch_add(1, std::memory_order_relaxed);
-  progress.inside.store(0, std::memory_order_release);
+  impl_->board.count_step();
+  impl_->board.own().progress.inside.store(0, std::memory_order_release);
 }
 
 void Communicator::arrive(Signal signal, uint32_t value) {
@@ -112,6 +106,11 @@ void Communicator::abort(const Error& reason) {
     impl_->own_error = reason;
   }
   impl_->die({reason.code, rank_, fmt::format("rank {} aborted: {}", rank_, reason.message)});
+}
+
+Error Communicator::disagree(int culprit, std::string text) {
+  if (impl_->foreign()) return impl_->usable().error();
+  return impl_->in_context(impl_->die({ErrorCode::mismatch, culprit, std::move(text)}), "begin");
 }
 
 Status Communicator::health() const {

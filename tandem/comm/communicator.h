@@ -13,6 +13,9 @@
 #pragma GCC visibility push(default)
 namespace tandem {
 
+class Exchange;
+class Messages;
+
 // How ranks meet. Processes of one host meet at a Unix socket: an abstract name is derived from `address`.
 struct Rendezvous {
   int rank = 0;
@@ -23,8 +26,8 @@ struct Rendezvous {
   double timeout_s = 0;    // 0 = HCCL_CONNECT_TIMEOUT, 120 where that is unset
 };
 
-// What every rank announces before data moves; compared field by field between ranks, any difference is an error on
-// all of them. `local` is announced but not compared.
+// What every rank announces; compared field by field between ranks before any rank writes a result, any difference is
+// an error on all of them. `local` is announced but not compared.
 struct Fingerprint {
   char operation[24] = {};
   int64_t rows = 0;
@@ -38,6 +41,9 @@ struct Fingerprint {
   uint8_t mode = 0;       // 0 = exact
   uint8_t reserved[3] = {};
   uint32_t local = 0;     // bits about this rank only (has bias, has x3)
+  int32_t root = -1;
+  int64_t count = -1;     // collectives: elements, in place of rows and n
+  uint64_t layout = 0;    // hash of counts and displacements that all ranks must share
 };
 
 // Counters a rank publishes in its window; they only grow and are compared by difference.
@@ -100,10 +106,14 @@ class Communicator {
   // --- failure. The first reason sticks and is seen by all ranks; the communicator stays dead.
   void abort(const Error& reason);
   Status health() const;
+  // The same for a difference between the ranks' calls that every rank finds by itself, in the same words.
+  Error disagree(int culprit, std::string text);
 
  protected:
   Communicator(int rank, int size, int device, std::string name);
   struct Impl;
+  friend class Exchange;
+  friend class Messages;
   int rank_, size_, device_;
   std::string name_;
   size_t window_bytes_ = 0;

@@ -16,6 +16,7 @@ namespace tandem {
 namespace {
 
 constexpr int64_t kBusyNs = 50'000;  // spinning and yielding before a rank says that it sleeps
+constexpr int kLooks = 64;           // before the first pause: most waits between busy cores end within them
 
 std::vector<Segment*> pointers(const std::vector<std::shared_ptr<SegmentMap>>& maps) {
   std::vector<Segment*> result;
@@ -44,6 +45,9 @@ Communicator::Impl::Impl(Communicator& its_owner, CommunicatorParts parts)
       board(parts.rank, pointers(segments)),
       device(parts.resource),
       limits(wait_limits_from_env()),
+      calls(segments.size()),
+      sent(segments.size()),
+      taken(segments.size()),
       creator(getpid()) {
   enlist();
 }
@@ -118,66 +122,101 @@ Error Communicator::Impl::in_context(const Failure& cause, std::string_view step
   return {cause.code, fmt::format("{}: step {}: {}", operation_name(), step, cause.reason)};
 }
 
-void Communicator::Impl::set_operation(const Fingerprint& fingerprint) {
-  const std::lock_guard lock(mutex);
-  operation.assign(fingerprint.operation, strnlen(fingerprint.operation, sizeof fingerprint.operation));
+Status Communicator::Impl::enter(std::string_view name) {
+  if (foreign()) return usable();
+  set_operation(name);
+  const Status s = owner.health();
+  if (s) return {};
+  return fail(s.error().code, fmt::format("{}: step begin: {}", operation_name(), s.error().message));
+}
+
+// Another thread that waits for its turn may ask for the name: words, so that it reads no torn text.
+void Communicator::Impl::set_operation(std::string_view name) {
+  uint64_t words[kNameWords] = {};
+  std::memcpy(words, name.data(), std::min(name.size(), sizeof words));
+  for (size_t i = 0; i < kNameWords; ++i) operation[i].store(words[i], std::memory_order_relaxed);
 }
 
 std::string Communicator::Impl::operation_name() const {
-  const std::lock_guard lock(mutex);
-  return operation.empty() ? "no operator" : operation;
+  uint64_t words[kNameWords];
+  for (size_t i = 0; i < kNameWords; ++i) words[i] = operation[i].load(std::memory_order_relaxed);
+  char text[sizeof words];
+  std::memcpy(text, words, sizeof text);
+  const size_t length = strnlen(text, sizeof text);
+  return length == 0 ? "no operator" : std::string(text, length);
 }
 
-std::optional<Failure> Communicator::Impl::hopeless(const Goal& goal) {
+std::optional<Failure> Communicator::Impl::hopeless(const Goal& goal, const Ready& ready) {
   if (auto known = failure()) return known;
   if (auto theirs = board.published()) return die(*theirs);
   // What a rank published before it left still counts: look at the goal once more after seeing that it left.
-  if (!board.left(goal.peer) || board.reached(goal)) return std::nullopt;
+  if (!board.left(goal.peer) || ready()) return std::nullopt;
   return die({ErrorCode::peer_lost, goal.peer, fmt::format("rank {} left the communicator", goal.peer)});
 }
 
 Status Communicator::Impl::wait_for(const Goal& goal, std::string_view step) {
   if (board.reached(goal)) return {};
-  const Deadline busy{monotonic_ns() + kBusyNs};
-  if (wait_until(board.own().bell.value, policy, busy, [&] { return board.reached(goal); })) return {};
-  return sleep_for(goal, step);
+  return wait_for(goal, step, [this, &goal] { return board.reached(goal); });
 }
 
-Status Communicator::Impl::sleep_for(const Goal& goal, std::string_view step) {
+Status Communicator::Impl::wait_for(const Goal& goal, std::string_view step, const Ready& ready) {
+  const int looks = policy == WaitPolicy::own_core ? kLooks : 1;
+  for (int i = 0; i < looks; ++i) {
+    if (ready()) return {};
+  }
+  const Deadline busy{monotonic_ns() + kBusyNs};
+  if (wait_until(board.own().bell.value, policy, busy, ready)) return {};
+  return sleep_for(goal, step, ready);
+}
+
+Status Communicator::Impl::sleep_for(const Goal& goal, std::string_view step, const Ready& ready) {
   const std::string name = operation_name();
   const auto& bell = board.own().bell.value;
   const Asleep asleep(board, goal);
   StallClock clock(board, goal, limits, pids, name);
   while (true) {
     const uint32_t seen = bell.load(std::memory_order_seq_cst);
-    if (board.reached(goal)) return {};
-    if (const auto cause = hopeless(goal)) return fail(in_context(*cause, step));
+    if (ready()) return {};
+    if (const auto cause = hopeless(goal, ready)) return fail(in_context(*cause, step));
     if (const auto late = clock.check()) return fail(in_context(die(*late), step));
     futex_sleep(bell, seen);
   }
 }
 
-// Two slots suffice: a rank writes the slot of operator s + 2 only after begin(s + 1) returned to it, so after every
-// peer had published s + 1, and a peer publishes s + 1 only after its own begin(s) had read all slots of s.
-Expected<uint32_t> Communicator::Impl::compare_with_peers(const Fingerprint& mine) {
+Expected<uint32_t> Communicator::Impl::announce(const Fingerprint& mine, std::optional<uint32_t> ready) {
+  ++sequence;
+  if (board.size() == 1) {
+    calls[0] = mine;
+    return mine.local;
+  }
   Segment& own = board.own();
-  const size_t slot = sequence % 2;
   policy = device->oversubscribed() ? WaitPolicy::oversubscribed : WaitPolicy::own_core;
   own.progress.inside.store(1, std::memory_order_release);
-  store_fingerprint(own.slots[slot], mine);
+  store_fingerprint(own.slots[sequence % 2], mine);
   fault_point("begin", board.rank());
+  if (ready) {
+    fault_point("ready", board.rank());
+    board.note(static_cast<int>(Signal::ready), *ready);
+  }
   board.publish(kCalled, sequence);
-  std::vector<Fingerprint> calls(static_cast<size_t>(board.size()), mine);
+  return compare_calls_of_peers(mine);
+}
+
+// Two slots suffice: a rank writes the slot of operator s + 2 only after begin(s + 1) returned to it, so after every
+// peer had published s + 1, and a peer publishes s + 1 only after its own begin(s) had read all slots of s.
+Expected<uint32_t> Communicator::Impl::compare_calls_of_peers(const Fingerprint& mine) {
   uint32_t local = mine.local;
+  bool same = true;
   for (int peer = 0; peer < board.size(); ++peer) {
+    Fingerprint& call = calls[static_cast<size_t>(peer)];
+    call = mine;
     if (peer == board.rank()) continue;
     if (Status s = wait_for({peer, kCalled, sequence}, "begin"); !s) return fail(s.error());
-    calls[static_cast<size_t>(peer)] = load_fingerprint(board.of(peer).slots[slot]);
+    call = load_fingerprint(board.of(peer).slots[sequence % 2]);
+    local |= call.local;
+    same = same && same_bytes(mine, call);
   }
-  for (size_t peer = 0; peer < calls.size(); ++peer) {
-    announced[peer] = calls[peer].local;
-    local |= calls[peer].local;
-  }
+  if (same) return local;
   const Disagreement difference = compare_calls(calls);
   if (difference.culprit < 0) return local;
   return fail(in_context(die({ErrorCode::mismatch, difference.culprit, difference.text}), "begin"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -36,18 +37,25 @@ struct Communicator::Impl final : public ForkAware {
 
   // The error of a communicator that lives in a forked child, or that is dead.
   Status usable() const;
+  using Ready = std::function<bool()>;
   Status wait_for(const Goal& goal, std::string_view step);
-  Status sleep_for(const Goal& goal, std::string_view step);
-  // Why waiting for `goal` is in vain, if it is.
-  std::optional<Failure> hopeless(const Goal& goal);
+  // Waits until ready(); `goal` says whom for, to its peers and to the clock.
+  Status wait_for(const Goal& goal, std::string_view step, const Ready& ready);
+  Status sleep_for(const Goal& goal, std::string_view step, const Ready& ready);
+  // Why waiting is in vain, if it is.
+  std::optional<Failure> hopeless(const Goal& goal, const Ready& ready);
   // The first failure sticks: publishes it, wakes everybody, and returns the root cause.
   Failure die(const Failure& failure);
   std::optional<Failure> failure() const;
   void peer_ended(int rank);
   Error in_context(const Failure& failure, std::string_view step) const;
-  void set_operation(const Fingerprint& fingerprint);
+  // An operator of this rank starts: its name for error texts, and whether the communicator still lives.
+  Status enter(std::string_view operation);
+  void set_operation(std::string_view name);
   std::string operation_name() const;
-  Expected<uint32_t> compare_with_peers(const Fingerprint& mine);
+  // Announces `mine`, with `ready` also that this rank's window is filled for that value; waits for all, compares.
+  Expected<uint32_t> announce(const Fingerprint& mine, std::optional<uint32_t> ready);
+  Expected<uint32_t> compare_calls_of_peers(const Fingerprint& mine);
   // Tells the peers once this rank was retired and has no turn left.
   void leave_when_done();
 
@@ -62,11 +70,15 @@ struct Communicator::Impl final : public ForkAware {
   TicketQueue tickets;
   uint32_t sequence = 0;
   WaitPolicy policy = WaitPolicy::oversubscribed;  // asked from the device once an operator
-  std::vector<uint32_t> announced;                 // by rank, of the current operator
+  std::vector<Fingerprint> calls;                  // by rank, of the current operator
+  // Exchanges in turns: base() after the last of them, and a `ready` value that all peers are known to have reached.
+  uint32_t turns_base = 0, known_ready = 0;
+  std::vector<uint32_t> sent, taken;               // pieces of messages to and from each rank
   int creator;
+  static constexpr size_t kNameWords = sizeof(Fingerprint::operation) / 8;
+  std::atomic<uint64_t> operation[kNameWords] = {};
 
-  mutable std::mutex mutex;  // guards operation, root and own_error
-  std::string operation;
+  mutable std::mutex mutex;  // guards root and own_error
   std::optional<Failure> root;
   std::optional<Error> own_error;  // what abort() was given on this rank
   std::atomic<bool> failed{false};

@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kWords = (sizeof(Fingerprint) + 7) / 8;
 static_assert(std::is_trivially_copyable_v<Fingerprint> && sizeof(Fingerprint) <= sizeof(FingerprintSlot));
+static_assert(sizeof(Fingerprint) == kWords * 8);  // no gaps, so that equal ones are equal byte by byte
 
 std::string_view operation_of(const Fingerprint& fingerprint) {
   return {fingerprint.operation, strnlen(fingerprint.operation, sizeof fingerprint.operation)};
@@ -44,7 +45,8 @@ Fingerprint load_fingerprint(const FingerprintSlot& slot) {
 bool same_call(const Fingerprint& a, const Fingerprint& b) {
   return operation_of(a) == operation_of(b) && a.rows == b.rows && a.n == b.n && a.chunk_rows == b.chunk_rows &&
          a.epsilon_bits == b.epsilon_bits && a.output == b.output && a.wire == b.wire && a.reduction == b.reduction &&
-         a.tail == b.tail && a.mode == b.mode && std::ranges::equal(a.reserved, b.reserved);
+         a.tail == b.tail && a.mode == b.mode && std::ranges::equal(a.reserved, b.reserved) && a.root == b.root &&
+         a.count == b.count && a.layout == b.layout;
 }
 
 std::string printable(std::string_view text, size_t limit) {
@@ -56,7 +58,28 @@ std::string printable(std::string_view text, size_t limit) {
   return clean;
 }
 
+bool same_bytes(const Fingerprint& a, Fingerprint b) {
+  b.local = a.local;
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+namespace {
+
+// "all_reduce count=1000 dtype=f16 reduction=maximum"
+std::string describe_collective(const Fingerprint& f) {
+  constexpr std::string_view kReductions[] = {"", "sum", "product", "maximum", "minimum", "average"};
+  std::string text = printable(operation_of(f), sizeof f.operation);
+  text += fmt::format(" count={} dtype={}", f.count, dtype_name(f.output));
+  if (f.reduction > 0 && f.reduction < std::size(kReductions)) text += fmt::format(" reduction={}", kReductions[f.reduction]);
+  if (f.root >= 0) text += fmt::format(" root={}", f.root);
+  if (f.layout != 0) text += fmt::format(" counts and displacements #{:016x}", f.layout);
+  return text;
+}
+
+}  // namespace
+
 std::string describe(const Fingerprint& f) {
+  if (f.count >= 0) return describe_collective(f);
   std::string text = printable(operation_of(f), sizeof f.operation);
   text += fmt::format(" rows={} n={}", f.rows, f.n);
   if (f.output != DType::none) text += fmt::format(" output={}", dtype_name(f.output));
@@ -70,6 +93,7 @@ std::string describe(const Fingerprint& f) {
   append(text, "reduction", f.reduction);
   append(text, "tail", f.tail);
   append(text, "mode", f.mode);
+  append(text, "layout", f.layout);
   append(text, "reserved", static_cast<uint64_t>(f.reserved[0]) | f.reserved[1] << 8 | f.reserved[2] << 16);
   return text;
 }

@@ -24,6 +24,7 @@ namespace {
 constexpr char kMagic[8] = {'T', 'A', 'N', 'D', 'E', 'M', 'S', 'G'};
 constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kPage = 4096;
+constexpr size_t kOutboxShare = 16;
 constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
 
 tl::unexpected<Error> no_space(size_t wanted, size_t available, int error) {
@@ -75,12 +76,13 @@ Expected<size_t> checked_size(int descriptor, int rank) {
   if (seals < 0 || (seals & kSizeSeals) != kSizeSeals) {
     return fail(ErrorCode::malformed, fmt::format("connect: the segment of rank {} is not sealed", rank));
   }
-  const bool fits = info.st_size >= static_cast<off_t>(kHeaderBytes + kPage) &&
-                    info.st_size <= static_cast<off_t>(kHeaderBytes + kCommunicatorBytes);
+  constexpr size_t kMost = kHeaderBytes + kCommunicatorBytes + kCommunicatorBytes / kOutboxShare;
+  const bool fits = info.st_size >= static_cast<off_t>(kHeaderBytes + 2 * kPage) &&
+                    info.st_size <= static_cast<off_t>(kMost);
   if (!fits || static_cast<size_t>(info.st_size) % kPage != 0) {
     return fail(ErrorCode::malformed, fmt::format("connect: the segment of rank {} has {} bytes, whole pages up to "
                                                   "{} wanted",
-                                                  rank, info.st_size, kHeaderBytes + kCommunicatorBytes));
+                                                  rank, info.st_size, kMost));
   }
   return static_cast<size_t>(info.st_size);
 }
@@ -110,6 +112,11 @@ void write_identity(Segment& segment, int rank, int size, size_t window_bytes) {
 
 }  // namespace
 
+size_t outbox_bytes_for(size_t window_bytes) {
+  const size_t pages = window_bytes / kPage;
+  return (pages + kOutboxShare - 1) / kOutboxShare * kPage;
+}
+
 size_t window_bytes_for(int size, size_t requested) {
   const size_t share = kCommunicatorBytes / static_cast<size_t>(size);
   const auto bound = static_cast<size_t>(env_integer("HCCL_BUFFSIZE", 1, INT32_MAX).value_or(INT32_MAX)) * kMiB;
@@ -128,13 +135,19 @@ SegmentMap::SegmentMap(SegmentMap&& other) noexcept
       bytes_(other.bytes_),
       generation_(other.generation_) {}
 
+// The inverse of outbox_bytes_for(): of 17 pages 16 are the window's, and the last ones begun.
+size_t SegmentMap::outbox_bytes() const {
+  const size_t pages = (bytes_ - kHeaderBytes) / kPage;
+  return (pages - pages * kOutboxShare / (kOutboxShare + 1)) * kPage;
+}
+
 SegmentMap::~SegmentMap() {
   // In a forked child the range was never mapped and may hold something else by now.
   if (base_ != nullptr && generation_ == fork_generation()) munmap(base_, bytes_);
 }
 
 Expected<SegmentMap> SegmentMap::create(int rank, int size, size_t window_bytes) {
-  const size_t bytes = kHeaderBytes + window_bytes;
+  const size_t bytes = kHeaderBytes + window_bytes + outbox_bytes_for(window_bytes);
   auto descriptor = make_memfd(bytes);
   if (!descriptor) return fail(descriptor.error());
   const auto base = map(descriptor->get(), bytes);

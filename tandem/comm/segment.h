@@ -33,16 +33,22 @@
 //  1536  +---------------------------------------------------------------+
 //        | failure: code, culprit, length, text;  word published LAST    |  owner, once
 //        +---------------------------------------------------------------+
-//  4096  | window: the operators' own layout                             |  any rank, as the operator says
-//        +---------------------------------------------------------------+  4096 + window bytes
+//  4096  | pair p: what was announced to rank p; counters sent (to p)    |  owner
+//        |         and taken (from p); 128 bytes each, 64 pairs          |
+//        +---------------------------------------------------------------+
+// 12288  | window: the operators' own layout                             |  any rank, as the operator says
+//        +---------------------------------------------------------------+  12288 + window bytes
+//        | what send() has under way, one place a receiver               |  owner
+//        +---------------------------------------------------------------+  + window bytes / 16, whole pages
 //
 // A peer is not trusted: nothing read from here is used as an index or a bound; values are copied, then checked.
 
 namespace tandem {
 
-inline constexpr uint32_t kLayoutVersion = 1;
+inline constexpr uint32_t kLayoutVersion = 2;
 inline constexpr int kMaxRanks = 64;
-inline constexpr size_t kHeaderBytes = 4096;
+inline constexpr size_t kPairsAt = 4096;
+inline constexpr size_t kHeaderBytes = 12288;
 inline constexpr size_t kLineBytes = 128;  // two cache lines: the adjacent-line prefetcher pairs them
 inline constexpr size_t kCommunicatorBytes = size_t{64} << 20;
 inline constexpr size_t kFailureTextBytes = 1024;
@@ -50,6 +56,11 @@ inline constexpr size_t kFailureTextBytes = 1024;
 // Counters of a segment: the three signals, then the number of the last operator called.
 inline constexpr int kCalled = kSignals;
 inline constexpr int kCounters = kSignals + 1;
+// Counters of a pair, seen by the other rank of it: pieces sent to it, pieces taken from it; or either, of any rank.
+inline constexpr int kSent = kCounters;
+inline constexpr int kTaken = kCounters + 1;
+inline constexpr int kAnyPair = kCounters + 2;
+inline constexpr int kGoalKinds = kCounters + 3;
 
 enum class RankState : uint32_t { joining, joined, left };
 
@@ -87,6 +98,14 @@ struct alignas(kLineBytes) FailureArea {
   std::atomic<uint8_t> text[kFailureTextBytes] = {};
 };
 
+// What one rank tells one other about messages between the two.
+struct alignas(kLineBytes) PairLine {
+  std::atomic<uint32_t> sent{0};
+  std::atomic<uint32_t> dtype{0};
+  std::atomic<uint64_t> count{0};
+  alignas(kLineBytes / 2) std::atomic<uint32_t> taken{0};
+};
+
 struct Segment {
   IdentityLine identity;
   CounterLine state;
@@ -97,10 +116,15 @@ struct Segment {
   CounterLine counters[kCounters];
   FingerprintSlot slots[2];
   FailureArea failure;
+  alignas(kPairsAt) PairLine pairs[kMaxRanks];
 };
-static_assert(sizeof(Segment) <= kHeaderBytes && std::atomic<uint64_t>::is_always_lock_free);
+static_assert(sizeof(Segment) == kHeaderBytes && std::atomic<uint64_t>::is_always_lock_free);
+static_assert(offsetof(Segment, pairs) == kPairsAt);
 static_assert(offsetof(Segment, state) == 128 && offsetof(Segment, bell) == 384 && offsetof(Segment, counters) == 768);
 static_assert(offsetof(Segment, slots) == 1280 && offsetof(Segment, failure) == 1536);
+
+// Bytes behind a window of that size for messages under way.
+size_t outbox_bytes_for(size_t window_bytes);
 
 // Window of one rank: `requested`, or TANDEM_WINDOW_MB, at most HCCL_BUFFSIZE and 64 MiB / size, whole pages.
 size_t window_bytes_for(int size, size_t requested);
@@ -118,7 +142,10 @@ class SegmentMap {
 
   Segment* segment() const { return reinterpret_cast<Segment*>(base_); }
   std::byte* window() const { return base_ + kHeaderBytes; }
-  size_t window_bytes() const { return bytes_ - kHeaderBytes; }
+  size_t window_bytes() const { return bytes_ - kHeaderBytes - outbox_bytes(); }
+  // Behind the window: pieces of messages under way.
+  std::byte* outbox() const { return window() + window_bytes(); }
+  size_t outbox_bytes() const;
   int descriptor() const { return descriptor_.get(); }
   // The mapping keeps the memory; descriptors are needed only until all ranks have joined.
   void close_descriptor() noexcept { descriptor_.close(); }

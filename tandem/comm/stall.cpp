@@ -48,7 +48,8 @@ StallClock::StallClock(const Board& board, Goal goal, WaitLimits limits, std::sp
 
 StallClock::Suspect StallClock::suspect() const {
   const Goal open = board_.culprit_of(goal_);
-  const bool inside = open.counter != kCalled || board_.inside(open.peer);
+  // Whoever is awaited at a signal has called; at its call or its end of a message it may not have.
+  const bool inside = open.counter < kSignals || board_.inside(open.peer);
   return {open.peer, board_.steps(open.peer), inside};
 }
 
