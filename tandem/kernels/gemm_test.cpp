@@ -38,6 +38,12 @@ void set_scales(Problem& p, const Case& c, Random& random) {
     p.scale.set(i, 0.001f + 0.01f * std::fabs(random.unit()));
     p.offset.set(i, 8 * random.unit());
   }
+  const std::string offsets = c.value("offsets", "real");  // or whole numbers, or such that cancel one weight of a group
+  for (int64_t i = 0; offsets != "real" && i < groups * p.n; ++i) {
+    const int64_t place = i / p.n * stride_group + i % p.n * stride_n;
+    const float w = p.w.get(std::min(i / p.n * group, p.k - 1) * p.n + i % p.n);
+    p.offset.set(place, offsets == "cancel" ? -w : static_cast<float>(random.below(17) - 8));
+  }
   p.args.scale = {p.scale.data(), type, stride_group, stride_n};
   if (c.value("offset", false)) p.args.offset = {p.offset.data(), type, stride_group, stride_n};
   p.args.group = group;

@@ -10,7 +10,7 @@
 namespace tandem::TANDEM_ISA {
 
 inline constexpr int kPanelVecs = static_cast<int>(kPanel) / kLanes;
-inline constexpr int64_t kAhead = 8192;  // bytes of the stream that are asked into L2 before they are needed
+inline constexpr int64_t kAhead = 8192;  // bytes of a stream that are asked into L2 before they are needed
 
 // One run of k by one panel: sums[r][c] += x[r][kk] * t[kk][c], kk rising.
 struct PanelRun {
@@ -18,20 +18,23 @@ struct PanelRun {
   int64_t count = 0;                // rows of k
   const float* const* x = nullptr;  // per row of activations, element 0 meets the first row
   const float* offset = nullptr;    // [kPanel], as the codec wants it
+  int64_t ahead = kAhead;           // 0: the panel is in L1
   float* sums = nullptr;            // [rows][kPanel]
 };
 
-// Codecs: a row of a panel is opened once and gives t for vector v of its columns, in the codec's order of columns.
+// Codecs: a row of a panel holds kDepth rows of k, is opened once and gives t for vector v of row s of k, in the codec's
+// order of columns.
 template <class W, int kElementBytes, bool kOffset>
 struct PlainCodec {
   static constexpr int64_t kBytes = kElementBytes * kPanel;
+  static constexpr int kDepth = 1;
   static constexpr bool kTurned = false;
   using Row = const char*;
   const float* offset;
 
   TANDEM_INLINE explicit PlainCodec(const PanelRun& run) : offset(run.offset) {}
   TANDEM_INLINE static Row open(const char* row) { return row; }
-  TANDEM_INLINE Vec get(Row row, int v) const {
+  TANDEM_INLINE Vec get(Row row, int v, int) const {
     const Vec w = W::load(row, v * kLanes);
     if constexpr (kOffset) return add(w, load(offset + v * kLanes));
     return w;
@@ -47,9 +50,11 @@ constexpr float power_above(int bit) { return static_cast<float>(1 << (23 - bit)
 template <bool kOneStep>
 struct NibbleCodec {
   static constexpr int64_t kBytes = kPanel / 2;
+  static constexpr int kDepth = 1;
   static constexpr bool kTurned = false;
   static constexpr int kParts = kLanes < 8 ? 8 / kLanes : 1;  // vectors that hold the words of a row
   static constexpr int kPlaces = kLanes == 16 ? 2 : 4;        // places of a nibble in the lower half of a word
+  static constexpr int kRowsOfOffset = 1;
   struct Row {
     VecI low[kParts], high[kParts];
   };
@@ -73,19 +78,21 @@ struct NibbleCodec {
     }
     return row;
   }
-  TANDEM_INLINE Vec bias(int v) const { return add(from_bits(power[v / kParts % kPlaces]), set(8.0f)); }
-  TANDEM_INLINE Vec get(const Row& row, int v) const {
+  TANDEM_INLINE Vec bias(int v, int) const { return add(from_bits(power[v / kParts % kPlaces]), set(8.0f)); }
+  TANDEM_INLINE Vec get(const Row& row, int v, int) const {
     const int place = v / kParts % kPlaces;
     const VecI words = v < kPanelVecs / 2 ? row.low[v % kParts] : row.high[v % kParts];
     const Vec raw = from_bits(and_xor(words, mask[place], power[place]));
     if constexpr (kOneStep) return sub(raw, load(offset + v * kLanes));
-    return add(sub(raw, bias(v)), load(offset + v * kLanes));
+    return add(sub(raw, bias(v, 0)), load(offset + v * kLanes));
   }
 };
 
 // Sixteen words of four bytes: vector v holds columns 4 i + v. One step as above; one operation less than widening.
 struct TurnedBytes {
   static constexpr int64_t kBytes = kPanel;
+  static constexpr int kRowsOfOffset = 1;
+  static constexpr int kDepth = 1;
   static constexpr bool kTurned = true;
   struct Row {
     VecI low, high;
@@ -97,11 +104,35 @@ struct TurnedBytes {
     const VecI words = load_i(reinterpret_cast<const int32_t*>(from));
     return {words, shift_right<16>(words)};
   }
-  TANDEM_INLINE static Vec bias(int v) { return set(power_above(v % 2 * 8) + 128); }
-  TANDEM_INLINE Vec get(const Row& row, int v) const {
+  TANDEM_INLINE static Vec bias(int v, int) { return set(power_above(v % 2 * 8) + 128); }
+  TANDEM_INLINE Vec get(const Row& row, int v, int) const {
     const int bit = v % 2 * 8;
-    const VecI raw = and_xor(v < 2 ? row.low : row.high, set_i(255 << bit), set_i(power_bits(bit) ^ 128 << bit));
+    const VecI raw = and_xor(v < 2 ? row.low : row.high, set_i(255 << bit), set_i(power_bits(bit) ^ (128 << bit)));
     return sub(from_bits(raw), load(offset + v * kLanes));
+  }
+};
+
+// Integers of kBits that run along k: one word a column. A row of bias - offset for every place in half a word.
+template <int kBits, bool kOneStep>
+struct DeepCodec {
+  static constexpr int64_t kBytes = kPanel * 4;
+  static constexpr int kDepth = 32 / kBits;
+  static constexpr int kRowsOfOffset = kDepth / 2;
+  static constexpr bool kTurned = false;
+  static constexpr int32_t kSign = 1 << (kBits - 1);
+  using Row = const char*;
+  const float* offset;
+
+  TANDEM_INLINE explicit DeepCodec(const PanelRun& run) : offset(run.offset) {}
+  TANDEM_INLINE static Row open(const char* row) { return row; }
+  TANDEM_INLINE static Vec bias(int, int s) { return set(power_above(s % kRowsOfOffset * kBits) + kSign); }
+  TANDEM_INLINE Vec get(Row row, int v, int s) const {
+    const int place = s % kRowsOfOffset, bit = place * kBits;
+    VecI words = load_i(reinterpret_cast<const int32_t*>(row) + v * kLanes);
+    if (s >= kRowsOfOffset) words = shift_right<16>(words);
+    const Vec raw = from_bits(and_xor(words, set_i(((1 << kBits) - 1) << bit), set_i(power_bits(bit) ^ (kSign << bit))));
+    if constexpr (kOneStep) return sub(raw, load(offset + place * kPanel + v * kLanes));
+    return add(sub(raw, bias(v, s)), load(offset + v * kLanes));
   }
 };
 
@@ -113,7 +144,7 @@ TANDEM_INLINE void turn_back(const float* from, float* to) {
   for (int i = 0; i < kLanes; i += 4) transpose4x4(from + i, kLanes, to + 4 * i, 4);
 }
 
-// to = bias - offset in the codec's order; true where one step rounds once.
+// to = bias - offset in the codec's order, kRowsOfOffset rows; true where one step rounds once.
 template <class Codec>
 TANDEM_INLINE bool one_step_row(const float* offset, float* to) {
   const Codec codec{PanelRun{}};
@@ -121,10 +152,11 @@ TANDEM_INLINE bool one_step_row(const float* offset, float* to) {
   if constexpr (Codec::kTurned) turn(offset, turned);
   const float* from = Codec::kTurned ? turned : offset;
   Vec inexact = set(0.0f);
-  for (int v = 0; v < kPanelVecs; ++v) {
-    const Vec bias = codec.bias(v), wanted = load(from + v * kLanes), row = sub(bias, wanted);
+  for (int i = 0; i < kPanelVecs * Codec::kRowsOfOffset; ++i) {
+    const int v = i % kPanelVecs;
+    const Vec bias = codec.bias(v, i / kPanelVecs), wanted = load(from + v * kLanes), row = sub(bias, wanted);
     inexact = if_equal(sub(bias, row), wanted, inexact, set(1.0f));
-    store(to + v * kLanes, row);
+    store(to + i * kLanes, row);
   }
   float lanes[kLanes], any = 0;
   store(lanes, inexact);
@@ -135,7 +167,8 @@ TANDEM_INLINE bool one_step_row(const float* offset, float* to) {
 // kRows rows of x by vectors [kFirst, kFirst + kVecs) of the panel.
 template <class Codec, int kRows, int kFirst, int kVecs>
 TANDEM_INLINE void panel_pass(const PanelRun& run) {
-  constexpr int kUnroll = Codec::kBytes >= 128 ? 2 : 4;
+  constexpr int kUnroll = Codec::kDepth > 1 ? 1 : Codec::kBytes >= 128 ? 2 : 4;
+  constexpr int kStep = kUnroll * Codec::kDepth;
   const Codec codec(run);
   Vec sum[kRows][kVecs];
   const float* x[kRows];
@@ -148,22 +181,25 @@ TANDEM_INLINE void panel_pass(const PanelRun& run) {
   const auto step = [&](const char* from, int64_t kk) __attribute__((always_inline)) {
     const auto row = codec.open(from);
 #pragma GCC unroll 16
-    for (int v = 0; v < kVecs; ++v) {
-      Vec w = codec.get(row, kFirst + v);
-      if constexpr (kRows > 1) keep_in_register(w);
+    for (int s = 0; s < Codec::kDepth; ++s) {
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) sum[r][v] = fma(set(x[r][kk]), w, sum[r][v]);
+      for (int v = 0; v < kVecs; ++v) {
+        Vec w = codec.get(row, kFirst + v, s);
+        if constexpr (kRows > 1) keep_in_register(w);
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) sum[r][v] = fma(set(x[r][kk + s]), w, sum[r][v]);
+      }
     }
   };
   const char* from = run.w;
   int64_t kk = 0;
-  for (; kk + kUnroll <= run.count; kk += kUnroll, from += kUnroll * Codec::kBytes) {
+  for (; kk + kStep <= run.count; kk += kStep, from += kUnroll * Codec::kBytes) {
 #pragma GCC unroll 16
-    for (int64_t line = 0; line < kUnroll * Codec::kBytes; line += 64) __builtin_prefetch(from + kAhead + line, 0, 2);
+    for (int64_t line = 0; line < kUnroll * Codec::kBytes; line += 64) __builtin_prefetch(from + run.ahead + line, 0, 2);
 #pragma GCC unroll 16
-    for (int u = 0; u < kUnroll; ++u) step(from + u * Codec::kBytes, kk + u);
+    for (int u = 0; u < kUnroll; ++u) step(from + u * Codec::kBytes, kk + u * Codec::kDepth);
   }
-  for (; kk < run.count; ++kk, from += Codec::kBytes) step(from, kk);
+  for (; kk < run.count; kk += Codec::kDepth, from += Codec::kBytes) step(from, kk);
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
@@ -184,13 +220,13 @@ template <class Codec, int kRows>
 void panel_run(const PanelRun& run) {
   constexpr int kVecs = pass_vecs(kRows);
   if constexpr (kVecs == kPanelVecs) return panel_pass<Codec, kRows, 0, kVecs>(run);
-  constexpr int64_t kPiece = 8192 / Codec::kBytes;
+  constexpr int64_t kPiece = 8192 / Codec::kBytes * Codec::kDepth;
   const float* x[kRows];
   PanelRun piece = run;
   piece.x = x;
   for (int64_t kk = 0; kk < run.count; kk += kPiece) {
     for (int r = 0; r < kRows; ++r) x[r] = run.x[r] + kk;
-    piece.w = run.w + kk * Codec::kBytes;
+    piece.w = run.w + kk / Codec::kDepth * Codec::kBytes;
     piece.count = min64(kPiece, run.count - kk);
     [&]<int... kPass>(std::integer_sequence<int, kPass...>) {
       (panel_pass<Codec, kRows, kPass * kVecs, kVecs>(piece), ...);

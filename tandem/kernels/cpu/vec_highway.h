@@ -159,6 +159,36 @@ TANDEM_INLINE VecI load_words8(const void* p, [[maybe_unused]] int part) {
   return hn::LoadU(TagI(), static_cast<const int32_t*>(p) + part * kLanes);
 #endif
 }
+// words[i][lane] = word i of the 16 bytes at from[lane] + place.
+TANDEM_INLINE void load_turned(const char* const* from, int64_t place, VecI* words) {
+  VecI in[4];
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; ++q) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+    const auto four = [&](int block) __attribute__((always_inline)) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from[4 * block + q] + place));
+    };
+    const __m256i eight = _mm256_inserti128_si256(_mm256_castsi128_si256(four(0)), four(1), 1);
+#if HWY_TARGET == HWY_AVX3
+    const __m512i twelve = _mm512_inserti32x4(_mm512_castsi256_si512(eight), four(2), 2);
+    in[q] = VecI{_mm512_inserti32x4(twelve, four(3), 3)};
+#else
+    in[q] = VecI{eight};
+#endif
+#else
+    in[q] = hn::BitCast(TagI(), hn::LoadU(hn::Full128<uint8_t>(), reinterpret_cast<const uint8_t*>(from[q] + place)));
+#endif
+  }
+  const hn::RepartitionToWide<TagI> wide;
+  const auto a = hn::BitCast(wide, hn::InterleaveLower(TagI(), in[0], in[1]));
+  const auto b = hn::BitCast(wide, hn::InterleaveLower(TagI(), in[2], in[3]));
+  const auto c = hn::BitCast(wide, hn::InterleaveUpper(TagI(), in[0], in[1]));
+  const auto d = hn::BitCast(wide, hn::InterleaveUpper(TagI(), in[2], in[3]));
+  words[0] = hn::BitCast(TagI(), hn::InterleaveLower(wide, a, b));
+  words[1] = hn::BitCast(TagI(), hn::InterleaveUpper(wide, a, b));
+  words[2] = hn::BitCast(TagI(), hn::InterleaveLower(wide, c, d));
+  words[3] = hn::BitCast(TagI(), hn::InterleaveUpper(wide, c, d));
+}
 // `low` in the lower, `high` in the upper half of the lanes.
 TANDEM_INLINE VecI halves_i(int32_t low, int32_t high) {
   return hn::IfThenElse(hn::FirstN(TagI(), kLanes / 2), hn::Set(TagI(), low), hn::Set(TagI(), high));

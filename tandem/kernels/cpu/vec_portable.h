@@ -133,6 +133,16 @@ TANDEM_INLINE VecI load_words8(const void* p, int part) {
   __builtin_memcpy(&v, static_cast<const char*>(p) + part * 16, sizeof v);
   return v;
 }
+// words[i][lane] = word i of the 16 bytes at from[lane] + place.
+TANDEM_INLINE void load_turned(const char* const* from, int64_t place, VecI* words) {
+  for (int i = 0; i < 4; ++i) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      int32_t word = 0;
+      __builtin_memcpy(&word, from[lane] + place + 4 * i, sizeof word);
+      words[i][lane] = word;
+    }
+  }
+}
 TANDEM_INLINE VecI halves_i(int32_t low, int32_t high) { return VecI{low, low, high, high}; }
 
 TANDEM_INLINE Vec load_f16(const f16* p) {
