@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "tandem/kernels/cpu/gemm_block.h"
+#include "tandem/kernels/cpu/gemm_tile.h"
+
+// One block of kColumns columns of any weight: rows of it as a codec reads them, decoded strips, scales and offsets.
+namespace tandem::TANDEM_ISA {
+
+// Rows of k of one block: `packed` as in a panel, else as in a row-major matrix (that differs for int4).
+struct StoredRows {
+  const void* row = nullptr;
+  int64_t pitch = 0;  // bytes
+  bool packed = false;
+};
+
+// The piece that comes next, whose lines the `calls` tiles of this one prefetch: a contiguous one in even steps, rows of a
+// matrix a line of each in the first tiles.
+struct Ahead {
+  const char* first = nullptr;
+  int64_t count = 0, pitch = 0, lines = 0;  // rows; from row to row; lines of each
+  int64_t bytes = 0;                        // of a contiguous piece; else 0
+
+  TANDEM_INLINE void aim(int64_t call, int64_t calls, Tile& tile) const {
+    if (bytes != 0) {
+      tile.next_step = (bytes + calls * count - 1) / (calls * count);
+      tile.next = first + call * count * tile.next_step;
+      return;
+    }
+    const int64_t parts = calls / lines, line = parts > 0 ? call / parts : call;
+    tile.next = reinterpret_cast<const char*>(tile.x);
+    tile.next_step = 0;
+    if (line >= lines) return;
+    if (parts <= 1) {
+      tile.next = first + line * 64;
+      tile.next_step = pitch;
+      return;
+    }
+    const int64_t part = call % parts;
+    for (int64_t kk = part * count / parts; kk < (part + 1) * count / parts; ++kk) {
+      __builtin_prefetch(first + line * 64 + kk * pitch, 0, 2);
+    }
+  }
+};
+
+TANDEM_INLINE int64_t bits_of(DType type) { return type == DType::i4 ? 4 : 8 * element_bytes(type); }
+
+class WeightBlock {
+ public:
+  WeightBlock(const Weight& w, int64_t k, int64_t column, int64_t columns)
+      : w_(w), k_(k), column_(column), columns_(columns), bits_(bits_of(w.dtype)) {
+    const bool bytes = bits_ * w.stride_k % 8 == 0 && bits_ * column % 8 == 0;
+    const bool rows = w.panel == 0 && w.stride_n == 1 && columns == kColumns && bytes;
+    direct_ = w.panel == kPanel || rows;
+  }
+  bool packed() const { return w_.panel == kPanel || !direct_; }
+
+  // Rows [first, first + count), copied to `copy` as a panel where the codec cannot read them where they lie.
+  StoredRows rows(int64_t first, int64_t count, void* copy) const {
+    if (direct_) return {address(first), pitch(), w_.panel == kPanel};
+    repack(first, count, copy);
+    return {copy, bits_ * kColumns / 8, true};
+  }
+  Ahead ahead(int64_t first, int64_t count, const StoredRows& stored) const {
+    if (!direct_) return {static_cast<const char*>(stored.row), count, 0, 1, 0};
+    const int64_t width = bits_ * kColumns / 8;
+    if (w_.panel != 0) return {static_cast<const char*>(address(first)), count, width, 0, width * count};
+    const char* next = first < k_ ? static_cast<const char*>(address(first)) : static_cast<const char*>(address(0)) + width;
+    return {next, count, pitch(), max64(1, width / 64), 0};
+  }
+
+ private:
+  int64_t pitch() const { return bits_ * (w_.panel != 0 ? w_.panel : w_.stride_k) / 8; }
+  const void* address(int64_t row) const { return at(w_.data, bits_ * weight_index(w_, k_, 0, column_) / 8 + row * pitch()); }
+
+  template <class T>
+  void copy_elements(int64_t first, int64_t count, T* to) const {
+    const T* from = static_cast<const T*>(w_.data);
+    for (int64_t kk = 0; kk < count; ++kk) {
+      for (int64_t c = 0; c < kColumns; ++c) {
+        to[kk * kColumns + c] = c < columns_ ? from[weight_index(w_, k_, first + kk, column_ + c)] : T{};
+      }
+    }
+  }
+  void copy_nibbles(int64_t first, int64_t count, uint8_t* to) const {
+    const Weight panel{nullptr, DType::i4, 0, 0, kPanel};
+    for (int64_t kk = 0; kk < count; ++kk) {
+      for (int64_t c = 0; c < kColumns; ++c) {
+        const int value = c < columns_ ? int4_get(static_cast<const uint8_t*>(w_.data), weight_index(w_, k_, first + kk, column_ + c)) : 0;
+        int4_set(to, weight_index(panel, count, kk, c), value ^ 8);
+      }
+    }
+  }
+  void repack(int64_t first, int64_t count, void* to) const {
+    if (bits_ == 4) return copy_nibbles(first, count, static_cast<uint8_t*>(to));
+    if (bits_ == 8) return copy_elements(first, count, static_cast<uint8_t*>(to));
+    if (bits_ == 16) return copy_elements(first, count, static_cast<uint16_t*>(to));
+    copy_elements(first, count, static_cast<uint32_t*>(to));
+  }
+
+  Weight w_;
+  int64_t k_, column_, columns_, bits_;
+  bool direct_;
+};
+
+// body.operator()<0>() ... for every strip of a block.
+template <int kStripIndex = 0, class Body>
+TANDEM_INLINE void for_strips(const Body& body) {
+  body.template operator()<kStripIndex>();
+  if constexpr (kStripIndex + 1 < kColumnStrips) for_strips<kStripIndex + 1>(body);
+}
+
+// One strip of `count` rows to [k][kStripColumns].
+template <class Codec, Shift kShift, int kStripIndex>
+TANDEM_INLINE void decode_strip(const StoredRows& stored, int64_t count, const float* shifts, float* strip) {
+  const Stored<Codec, kStripIndex, kShift> weights(stored.row, stored.pitch, shifts);
+  for (int64_t kk = 0; kk < count; ++kk) {
+    Vec w[kStripVecs];
+    weights.load(kk, w);
+#pragma GCC unroll 16
+    for (int v = 0; v < kStripVecs; ++v) store(strip + kk * kStripColumns + v * kLanes, w[v]);
+  }
+}
+
+// shift = bias - offset; whether that is exact in all columns.
+template <class Codec>
+TANDEM_INLINE bool shift_once(const float* offset, float* shift) {
+  VecI inexact = set_i(0);
+  for (int v = 0; v < kColumns / kLanes; ++v) {
+    const Vec bias = set(Codec::bias(v)), moved = load(offset + v * kLanes);
+    const Vec difference = sub(bias, moved), back = sub(difference, bias);
+    const Vec error = sub(sub(bias, sub(difference, back)), add(moved, back));  // of the difference, exactly
+    inexact = or_i(inexact, bits_of(error));
+    store(shift + v * kLanes, difference);
+  }
+  int32_t lanes[kLanes];
+  store_i(lanes, inexact);
+  for (int i = 0; i < kLanes; ++i) {
+    if ((lanes[i] & 0x7fffffff) != 0) return false;
+  }
+  return true;
+}
+
+// Scales and shifts of the block's columns for one group, in the order of the codec.
+template <class Codec>
+Shift load_group(const GemmArgs& args, int64_t group, int64_t column, int64_t columns, float* scale, float* shift) {
+  alignas(64) float in_order[kColumns] = {}, offset[kColumns] = {};
+  if (args.scale.data != nullptr) {
+    read_scales(args.scale, group, column, columns, in_order);
+    if constexpr (Codec::kTurned) turn_back(in_order, scale);
+    if constexpr (!Codec::kTurned) __builtin_memcpy(scale, in_order, sizeof in_order);
+  }
+  const bool moved = args.scale.data != nullptr && args.offset.data != nullptr;
+  if (!moved && Codec::kFloat) return Shift::none;
+  if (moved) {
+    float* to = Codec::kTurned ? in_order : offset;
+    read_scales(args.offset, group, column, columns, to);
+    if constexpr (Codec::kTurned) turn_back(in_order, offset);
+  }
+  if (shift_once<Codec>(offset, shift)) return Shift::one;
+  __builtin_memcpy(shift, offset, sizeof offset);
+  return Shift::two;
+}
+
+}  // namespace tandem::TANDEM_ISA
