@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::array kTable = {
     EnvVariable{"TANDEM_TABLE", "text", "best of this CPU", "kernel table to use: reference, portable, avx2, avx512, avx512_vnni"},
+    EnvVariable{"TANDEM_MATH", "choice exact|fast", "exact", "arithmetic of products with int8 and int4 weights, see docs/numerics.md"},
     EnvVariable{"TANDEM_DEVICES", "integer", "8", "number of logical devices"},
     EnvVariable{"TANDEM_THREADS", "integer", "cores / ranks", "threads of one device"},
     EnvVariable{"TANDEM_WINDOW_MB", "integer", "8", "symmetric window of one rank, MiB"},

@@ -35,6 +35,8 @@ std::span<const KernelTable* const> kernel_tables();
 const KernelTable* find_table(std::string_view name);
 // TANDEM_TABLE if set and runnable, else the best.
 const KernelTable& default_table();
+// TANDEM_MATH; exact where it is unset.
+Math default_math();
 
 }  // namespace tandem
 #pragma GCC visibility pop

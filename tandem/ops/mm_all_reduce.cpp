@@ -195,6 +195,7 @@ void fill_product(MmAllReduceBody& body, const MmAllReduce& op) {
   product.n = body.n;
   product.k = body.k;
   product.leaves = leaves_per_rank(body.comm->size());
+  product.math = op.math.value_or(default_math());
   product.x = op.x1.data;
   product.x_dtype = op.x1.dtype;
   product.x_row_bytes = static_cast<int64_t>(dtype_bytes(op.x1.dtype, body.k));
@@ -251,6 +252,7 @@ Fingerprint MmAllReduceBody::fingerprint() const {
   print.epsilon_bits = std::bit_cast<uint64_t>(epsilon);
   print.output = output;
   print.tail = static_cast<uint8_t>(tail);
+  print.mode = static_cast<uint8_t>(product.math);  // the same bits in every table, so none is named
   print.local = local;
   return print;
 }

@@ -8,6 +8,7 @@
 
 #include "tandem/base/status.h"
 #include "tandem/base/tensor.h"
+#include "tandem/kernels/gemm.h"
 #include "tandem/ops/plan.h"
 
 #pragma GCC visibility push(default)
@@ -54,6 +55,7 @@ struct MmAllReduce {
   Quant quant;
   std::optional<ExpertList> experts;
   std::optional<AddRmsNorm> then;
+  std::optional<Math> math;  // all ranks the same; absent: TANDEM_MATH
   TensorView y;            // with `then`: the sum after the residual; may be the residual's memory
   std::string_view group;  // name of the communicator
   std::string_view reduction = "sum";

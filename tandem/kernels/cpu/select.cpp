@@ -109,6 +109,17 @@ const KernelTable& default_table() {
   return table;
 }
 
+Math default_math() {
+  static const Math math = [] {
+    const auto wanted = env_text("TANDEM_MATH");
+    if (!wanted || *wanted == "exact") return Math::exact;
+    if (*wanted == "fast") return Math::fast;
+    log_warn("environment: TANDEM_MATH={} ignored, exact or fast wanted", *wanted);
+    return Math::exact;
+  }();
+  return math;
+}
+
 void kernel_out_of_memory() {
   log_line(LogLevel::error, "kernels: no memory for temporary values; free memory or use fewer rows at once");
   std::abort();
