@@ -18,9 +18,13 @@ using nlohmann::json;
 
 namespace {
 
-double limit_of(const Row& row, const std::string& name) {
-  const auto found = row.limits.find(name);
-  return found == row.limits.end() ? NAN : found->second;
+// Share of a limit that `amount` a call reaches, round by round.
+double share_of(const Row& row, const std::string& limit, double amount) {
+  const auto found = row.limits.find(limit);
+  if (found == row.limits.end() || amount <= 0) return NAN;
+  std::vector<double> rates;
+  for (const double seconds : row.seconds) rates.push_back(amount / seconds);
+  return median_ratio(rates, found->second);
 }
 
 // NaN has no place in JSON.
@@ -88,7 +92,7 @@ json row_json(const Row& row) {
   const Figures f = figures_of(row);
   json rounds = json::array(), limits = json::object(), ratios = json::object();
   for (const double seconds : row.seconds) rounds.push_back(number(seconds, 1e6, 5));
-  for (const auto& [name, rate] : row.limits) limits[name] = number(rate, 1e-9);
+  for (const auto& [name, rates] : row.limits) limits[name] = number(median(rates), 1e-9);
   for (const auto& [name, ratio] : row.ratios) ratios[name] = number(ratio);
   return {{"family", row.family},   {"types", row.types},
           {"layout", row.layout},   {"math", row.math},
@@ -128,9 +132,9 @@ Figures figures_of(const Row& row) {
   f.least = least(row.seconds);
   f.bytes_per_second = row.bytes / f.seconds;
   f.flops_per_second = row.flops > 0 ? row.flops / f.seconds : NAN;
-  f.fma = f.flops_per_second / limit_of(row, row.fma);
-  f.compute = f.flops_per_second / limit_of(row, row.compute);
-  f.memory = f.bytes_per_second / limit_of(row, row.memory);
+  f.fma = share_of(row, row.fma, row.flops);
+  f.compute = share_of(row, row.compute, row.flops);
+  f.memory = share_of(row, row.memory, row.bytes);
   f.roofline = std::fmax(f.compute, f.memory);
   return f;
 }
@@ -151,9 +155,9 @@ std::string plain(double value) { return std::isfinite(value) ? fmt::format("{:.
 std::string heading(const Row& row) {
   const std::string shape = row.k > 0 ? fmt::format("{} x {}", row.k, row.n) : fmt::format("n {}", row.n);
   std::string text = fmt::format("{} {} {}  {}  M {}  threads {}", row.family, row.types, row.detail, shape, row.m, row.threads);
-  for (const auto& [name, rate] : row.limits) {
+  for (const auto& [name, rates] : row.limits) {
     const bool bytes = name == "read" || name.ends_with("copy");
-    text += fmt::format("  {} {:.1f} {}", name, rate * 1e-9, bytes ? "GB/s" : "GFLOP/s");
+    text += fmt::format("  {} {:.1f} {}", name, median(rates) * 1e-9, bytes ? "GB/s" : "GFLOP/s");
   }
   return text;
 }

@@ -82,6 +82,12 @@ double least(const std::vector<double>& values) {
   return values.empty() ? NAN : *std::min_element(values.begin(), values.end());
 }
 
+double median_ratio(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) ratios.push_back(a[i] / b[i]);
+  return median(ratios);
+}
+
 void measure(Turns& turns, int rounds, double min_time) {
   std::vector<std::vector<double>*> slots;
   benchmark::ClearRegisteredBenchmarks();
@@ -102,7 +108,7 @@ void measure(Turns& turns, int rounds, double min_time) {
     if (!contender.row.verdict.verified) continue;
     check_again(contender);
     for (const LimitTurn& limit : turns.limits) {
-      contender.row.limits[limit.name] = limit.amount / median(limit.seconds);
+      for (const double seconds : limit.seconds) contender.row.limits[limit.name].push_back(limit.amount / seconds);
     }
   }
 }

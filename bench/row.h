@@ -26,13 +26,15 @@ struct Row {
   double flops = 0, bytes = 0;                      // of one call; bytes that must cross memory, read and written
   std::string fma, compute, memory;                 // which limits bound it, keys of limits; empty: none
   std::vector<double> seconds;                      // one call, one figure a round
-  std::map<std::string, double> limits;             // of this run and thread count: operations or bytes a second
-  std::map<std::string, double> ratios;             // speed / speed of a peer
+  std::map<std::string, std::vector<double>> limits;  // operations or bytes a second of the same rounds
+  std::map<std::string, double> ratios;               // speed / speed of a peer
   Verdict verdict;
 };
 
 double median(std::vector<double> values);
 double least(const std::vector<double>& values);
+// Median of a[i] / b[i]: what drifts between rounds on a shared machine drifts for both.
+double median_ratio(const std::vector<double>& a, const std::vector<double>& b);
 
 // One thing that takes its turn in every round.
 struct Contender {

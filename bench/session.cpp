@@ -61,19 +61,23 @@ bool Session::wants(const std::string& family) const {
   return std::find(list.begin(), list.end(), family) != list.end() || std::find(list.begin(), list.end(), "all") != list.end();
 }
 
+void Session::not_shown(const std::string& what) {
+  if (std::find(not_shown_.begin(), not_shown_.end(), what) == not_shown_.end()) not_shown_.push_back(what);
+}
+
 void Session::measure(Turns turns, const std::string& what) {
   show_progress(what, done_, planned_, now() - started_);
   bench::measure(turns, options_.rounds, options_.min_time);
   ++done_;
-  std::map<std::string, double> peer_seconds;
+  std::map<std::string, std::vector<double>> peer_seconds;
   for (const Contender& contender : turns.contenders) {
     const Row& row = contender.row;
-    if (!row.ours && row.verdict.verified) peer_seconds[row.who + " " + row.flags.substr(0, row.flags.find(';'))] = median(row.seconds);
+    if (!row.ours && row.verdict.verified) peer_seconds[row.who + " " + row.flags.substr(0, row.flags.find(';'))] = row.seconds;
   }
   for (Contender& contender : turns.contenders) {
     Row& row = contender.row;
     for (const auto& [peer, seconds] : peer_seconds) {
-      if (row.ours) row.ratios[peer] = seconds / median(row.seconds);
+      if (row.ours) row.ratios[peer] = median_ratio(seconds, row.seconds);
     }
     (row.verdict.verified ? rows_ : refused_).push_back(row);
     if (!row.verdict.verified) say(fmt::format("\nnot verified: {} {}: {}\n", row.who, what, row.verdict.complaint));

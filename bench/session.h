@@ -44,7 +44,7 @@ class Session {
   // Measures the turns and keeps their rows; `what` is shown while it runs.
   void measure(Turns turns, const std::string& what);
   // Why something asked for has no row.
-  void not_shown(const std::string& what) { not_shown_.push_back(what); }
+  void not_shown(const std::string& what);
   void plan(int turns) { planned_ += turns; }
 
   const std::vector<Row>& rows() const { return rows_; }          // verified
