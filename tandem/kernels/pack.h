@@ -10,7 +10,8 @@ namespace tandem {
 
 // Bytes of a (k, n) weight packed into panels of kPanel columns.
 size_t packed_bytes(DType dtype, int64_t k, int64_t n);
-// Copies `from` (any layout) into panels at `to`; returns the packed view. Padding columns are zero.
+// Copies `from` (row-major, columns along k, or packed) into panels at `to`; returns the packed view. Padding columns
+// are zero.
 Weight pack_weight(const Weight& from, int64_t k, int64_t n, void* to);
 
 }  // namespace tandem

@@ -22,6 +22,13 @@ struct PanelRun {
   float* sums = nullptr;            // [rows][kPanel]
 };
 
+// Keeps the compiler from loading what p shows into registers ahead of a loop that needs them for its sums.
+template <class T>
+TANDEM_INLINE const T* hidden(const T* p) {
+  asm volatile("" : "+r"(p));
+  return p;
+}
+
 // Codecs: a row of a panel holds kDepth rows of k, is opened once and gives t for vector v of row s of k, in the codec's
 // order of columns.
 template <class W, int kElementBytes, bool kOffset>
@@ -59,15 +66,17 @@ struct NibbleCodec {
     VecI low[kParts], high[kParts];
   };
   const float* offset;
-  VecI mask[kPlaces], power[kPlaces];
+  VecI mask[kPlaces];
 
   TANDEM_INLINE explicit NibbleCodec(const PanelRun& run) : offset(run.offset) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kPlaces; ++i) {
-      const int low = kLanes == 16 ? 8 * i : 4 * i, high = kLanes == 16 ? low + 4 : low;
-      mask[i] = halves_i(15 << low, 15 << high);
-      power[i] = halves_i(power_bits(low), power_bits(high));
-    }
+    for (int i = 0; i < kPlaces; ++i) mask[i] = halves_i(15 << low_bit(i), 15 << high_bit(i));
+  }
+  static constexpr int low_bit(int place) { return kLanes == 16 ? 8 * place : 4 * place; }
+  static constexpr int high_bit(int place) { return kLanes == 16 ? 8 * place + 4 : 4 * place; }
+  TANDEM_INLINE static VecI power(int place) {
+    if constexpr (kLanes == 16) return halves_i(power_bits(low_bit(place)), power_bits(high_bit(place)));
+    return set_i(power_bits(low_bit(place)));
   }
   TANDEM_INLINE Row open(const char* from) const {
     Row row;
@@ -78,11 +87,11 @@ struct NibbleCodec {
     }
     return row;
   }
-  TANDEM_INLINE Vec bias(int v, int) const { return add(from_bits(power[v / kParts % kPlaces]), set(8.0f)); }
+  TANDEM_INLINE Vec bias(int v, int) const { return add(from_bits(power(v / kParts % kPlaces)), set(8.0f)); }
   TANDEM_INLINE Vec get(const Row& row, int v, int) const {
     const int place = v / kParts % kPlaces;
     const VecI words = v < kPanelVecs / 2 ? row.low[v % kParts] : row.high[v % kParts];
-    const Vec raw = from_bits(and_xor(words, mask[place], power[place]));
+    const Vec raw = from_bits(and_xor(words, mask[place], power(place)));
     if constexpr (kOneStep) return sub(raw, load(offset + v * kLanes));
     return add(sub(raw, bias(v, 0)), load(offset + v * kLanes));
   }
@@ -169,7 +178,7 @@ template <class Codec, int kRows, int kFirst, int kVecs>
 TANDEM_INLINE void panel_pass(const PanelRun& run) {
   constexpr int kUnroll = Codec::kDepth > 1 ? 1 : Codec::kBytes >= 128 ? 2 : 4;
   constexpr int kStep = kUnroll * Codec::kDepth;
-  const Codec codec(run);
+  Codec codec(run);
   Vec sum[kRows][kVecs];
   const float* x[kRows];
 #pragma GCC unroll 16
@@ -179,9 +188,11 @@ TANDEM_INLINE void panel_pass(const PanelRun& run) {
     for (int v = 0; v < kVecs; ++v) sum[r][v] = load(run.sums + r * kPanel + (kFirst + v) * kLanes);
   }
   const auto step = [&](const char* from, int64_t kk) __attribute__((always_inline)) {
-    const auto row = codec.open(from);
+    codec.offset = hidden(codec.offset);
+    auto row = codec.open(from);
 #pragma GCC unroll 16
     for (int s = 0; s < Codec::kDepth; ++s) {
+      if constexpr (Codec::kDepth > 1 && (kLanes < 16 || kRows > 1)) row = hidden(row);
 #pragma GCC unroll 16
       for (int v = 0; v < kVecs; ++v) {
         Vec w = codec.get(row, kFirst + v, s);
@@ -207,7 +218,7 @@ TANDEM_INLINE void panel_pass(const PanelRun& run) {
   }
 }
 
-inline constexpr int kSumRegisters = kLanes == 16 ? 16 : kLanes == 8 ? 12 : 8;
+inline constexpr int kSumRegisters = kLanes == 16 ? 16 : 8;
 
 constexpr int pass_vecs(int rows) {
   int vecs = kPanelVecs;
