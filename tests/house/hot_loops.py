@@ -75,7 +75,8 @@ def number(register):
 
 
 def spilled_sums(loop, frame):
-    """Stores into the stack frame of a register that a product or a sum wrote last, the loop read as a ring."""
+    """Stores into the stack frame of a register that a product, or the sum behind an integer one, wrote last; the loop
+    is read as a ring."""
     written = {}
     for lap in range(2):
         for one in loop.instructions:
@@ -85,7 +86,7 @@ def spilled_sums(loop, frame):
             if lap == 1 and written.get(number(parts[0])) and any(f"({register}" in parts[-1] for register in frame):
                 yield one
             if number(parts[-1]) is not None:
-                written[number(parts[-1])] = is_product(one) or re.match(r"^v(paddd|addps)$", one.name) is not None
+                written[number(parts[-1])] = is_product(one) or (one.name == "vpaddd" and parts[-1] in parts[:-1])
 
 
 def folded_loads(loop):
