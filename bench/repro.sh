@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
     --short) short=1 ;;
     --no-install) install= ;;
     --out) out=$2; shift ;;
-    *) sed -n '4,7s/^# \?//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+    *) sed -n '4,7s/^# \?//p' "$root/bench/repro.sh" >&2; exit 2 ;;
   esac
   shift
 done
