@@ -17,14 +17,15 @@ inline constexpr int kColumnStrips = kColumns / kStripColumns;
 static_assert(kColumns % kStripColumns == 0);
 
 // 2^(23 - bit): adding an integer whose lowest bit is mantissa bit `bit` adds its value.
-constexpr int32_t power_bits(int bit) { return (127 + 23 - bit) << 23; }
-constexpr float power_above(int bit) { return static_cast<float>(1 << (23 - bit)); }
+constexpr int32_t unit_bits(int bit) { return (127 + 23 - bit) << 23; }
+constexpr float unit_power(int bit) { return static_cast<float>(1 << (23 - bit)); }
 
 // Columns in their order, any type with a vector load.
 template <class W>
 struct InOrder {
   static constexpr bool kTurned = false;
   static constexpr bool kFloat = !__is_same(W, I8) && !__is_same(W, I4);
+  static constexpr int kPerWord = 1;
   static constexpr float bias(int) { return 0; }
   template <int kStripIndex>
   TANDEM_INLINE static void raw(const void* row, Vec* w) {
@@ -37,9 +38,10 @@ struct InOrder {
 struct PackedI4 {
   static constexpr bool kTurned = false;
   static constexpr bool kFloat = false;
+  static constexpr int kPerWord = 1;
   static constexpr int nibble(int v) { return v * kLanes / 8; }
   static constexpr int bit(int v) { return kLanes == 16 ? (v % 2 == 0 ? 11 : 19) : nibble(v) % 2 == 0 ? 12 : 16; }
-  static constexpr float bias(int v) { return power_above(bit(v)) + 8; }
+  static constexpr float bias(int v) { return unit_power(bit(v)) + 8; }
 
   template <int kVec>
   TANDEM_INLINE static VecI words(const void* row) {
@@ -58,7 +60,7 @@ struct PackedI4 {
   }
   template <int kVec>
   TANDEM_INLINE static Vec one(const void* row) {
-    return from_bits(and_xor(words<kVec>(row), set_i(15 << bit(kVec)), set_i(power_bits(bit(kVec)))));
+    return from_bits(and_xor(words<kVec>(row), set_i(15 << bit(kVec)), set_i(unit_bits(bit(kVec)))));
   }
   template <int kStripIndex>
   TANDEM_INLINE static void raw(const void* row, Vec* w) {
@@ -73,14 +75,15 @@ struct PackedI4 {
 struct TurnedI8 {
   static constexpr bool kTurned = true;
   static constexpr bool kFloat = false;
+  static constexpr int kPerWord = 1;
   static constexpr int bit(int v) { return v % 2 * 8; }
-  static constexpr float bias(int v) { return power_above(bit(v)) + 128; }
+  static constexpr float bias(int v) { return unit_power(bit(v)) + 128; }
   template <int kStripIndex>
   TANDEM_INLINE static void raw(const void* row, Vec* w) {
     const VecI words = shift_right<16 * kStripIndex>(load_i(static_cast<const int32_t*>(row)));
 #pragma GCC unroll 16
     for (int v = 0; v < kStripVecs; ++v) {
-      w[v] = from_bits(and_xor(words, set_i(255 << bit(v)), set_i(power_bits(bit(v)) ^ (128 << bit(v)))));
+      w[v] = from_bits(and_xor(words, set_i(255 << bit(v)), set_i(unit_bits(bit(v)) ^ (128 << bit(v)))));
     }
   }
 };
@@ -89,19 +92,42 @@ using ByteCodec = TurnedI8;
 using ByteCodec = InOrder<I8>;
 #endif
 
+// Columns along k that were turned as words: word (kk / kPerWord, column) holds kPerWord integers of one column.
+template <class W>
+struct Words {
+  static constexpr bool kTurned = false;
+  static constexpr bool kFloat = false;
+  static constexpr int kPerWord = __is_same(W, I8) ? 4 : 8;
+  static constexpr float bias(int) { return 0; }
+  template <int kStripIndex>
+  TANDEM_INLINE static void raw(const void* row, int64_t place, Vec* w) {
+    constexpr int kBits = 32 / kPerWord;
+    const VecI left = set_i(static_cast<int32_t>(32 - kBits - kBits * place));
+#pragma GCC unroll 16
+    for (int v = 0; v < kStripVecs; ++v) {
+      const VecI words = load_i(static_cast<const int32_t*>(row) + kStripIndex * kStripColumns + v * kLanes);
+      w[v] = to_f32(shift_right<32 - kBits>(words << left));
+    }
+  }
+};
+
 // Moves 64 values between the order of columns and the order a turned codec decodes them in.
-TANDEM_INLINE void turn(const float* from, float* to) {
+TANDEM_INLINE void to_columns(const float* from, float* to) {
   for (int i = 0; i < kLanes; i += 4) transpose4x4(from + i, kLanes, to + 4 * i, 4);
 }
-TANDEM_INLINE void turn_back(const float* from, float* to) {
+TANDEM_INLINE void from_columns(const float* from, float* to) {
   for (int i = 0; i < kLanes; i += 4) transpose4x4(from + 4 * i, 4, to + i, kLanes);
 }
 
-// Calls body with the codec of a panel of raw rows, or of whole rows of a row-major matrix.
+// How the rows of a block lie: as in a panel, as in a row-major matrix, or (integers along k) as words.
+enum class Form : uint8_t { panel, rows, words };
+
 template <class Body>
-TANDEM_INLINE void with_codec(DType type, bool packed, const Body& body) {
+TANDEM_INLINE void with_codec(DType type, Form form, const Body& body) {
+  if (type == DType::i8 && form == Form::words) return body(Words<I8>());
+  if (type == DType::i4 && form == Form::words) return body(Words<I4>());
   if (type == DType::i8) return body(ByteCodec());
-  if (type == DType::i4 && packed) return body(PackedI4());
+  if (type == DType::i4 && form == Form::panel) return body(PackedI4());
   if (type == DType::i4) return body(InOrder<I4>());
   with_float(type, [&]<class W>(W) { body(InOrder<W>()); });
 }

@@ -9,7 +9,8 @@ namespace {
 
 constexpr TileShape kShape{kTileMost, kStripColumns, kColumns};
 constexpr int64_t kRowsAhead = 8;  // rows of the output fetched before they are written
-constexpr int64_t kStoredMost = kLanes == 16 ? 8 : 0;  // rows that decode weights in registers, as only one tile uses them
+// At most so many rows decode weights in registers: one tile uses them, and has registers to spare.
+constexpr int64_t kStoredMost = kLanes == 16 ? 8 : 0;
 
 // Sums a block of columns keeps for every row: of the run, of the leaf, and the levels of the tree (or all leaves).
 struct Slots {
@@ -100,7 +101,7 @@ void run_strip(const Block& block, const Piece& piece, const Tile& common, int64
 template <class Codec, Shift kShift, int kStripIndex>
 TANDEM_INLINE void run_stored(const Block& block, const Piece& piece, const Tile& common, const StoredRows& stored,
                               const Ahead& ahead) {
-  const Stored<Codec, kStripIndex, kShift> weights(stored.row, stored.pitch, block.memory.shift);
+  const Stored<Codec, kStripIndex, kShift> weights(stored, block.memory.shift);
   Tile tile = common;
   if (tile.scale != nullptr) tile.scale += kStripIndex * kStripColumns;
   tile.place = block.slots.place(kStripIndex, 0);
@@ -125,7 +126,7 @@ void run_piece(const Block& block, const Piece& piece, const StoredRows& stored,
       }
     }
     Decoded weights{memory.strip, kStripColumns};
-    if (kPlain && stored.packed) {
+    if (kPlain && stored.pitch == kColumns * int64_t{sizeof(float)}) {
       weights = {static_cast<const float*>(stored.row) + kStripIndex * kStripColumns, kColumns};
     } else {
       decode_strip<Codec, kShift, kStripIndex>(stored, piece.count, memory.shift, memory.strip);
@@ -141,7 +142,9 @@ void run_pieces(const Block& block, const WeightBlock& weights) {
   Shift shift = Shift::none;
   for (int64_t i = 0; i < block.pass.piece_count; ++i) {
     const Piece& piece = block.pass.pieces[i];
-    if (loaded != piece.group) shift = load_group<Codec>(args, piece.group, block.column, block.columns, block.memory.scale, block.memory.shift);
+    if (loaded != piece.group) {
+      shift = load_group<Codec>(args, piece.group, block.column, block.columns, block.memory.scale, block.memory.shift);
+    }
     loaded = piece.group;
     const StoredRows stored = weights.rows(piece.first, piece.count, block.memory.raw);
     const Ahead ahead = weights.ahead(piece.first + piece.count, max64(1, piece.count), stored);
@@ -167,7 +170,8 @@ void finish(const Block& block) {
   const int64_t rows = min64(slots.rows, block.pass.rows - start), first = block.pass.first_row + start;
   for (int64_t row = 0; row < rows; ++row) {
     void* y = y_row(args, first + row);
-    __builtin_prefetch(at(y_row(args, first + min64(row + kRowsAhead, rows - 1)), element_bytes(args.y_dtype) * block.column), 1);
+    const void* later = y_row(args, first + min64(row + kRowsAhead, rows - 1));
+    __builtin_prefetch(at(later, element_bytes(args.y_dtype) * block.column), 1);
     for (int64_t j = 0; j < outputs; ++j) {
       for (int64_t c = 0; c < kColumns; c += kLanes) {
         const int64_t place = slots.place(c / kStripColumns, row) + c % kStripColumns;
@@ -175,7 +179,7 @@ void finish(const Block& block) {
         for (int64_t level = levels - 2; level >= 0; --level) v = add(load(slots.level(level) + place), v);
         store(line + c, v);
       }
-      if constexpr (Codec::kTurned) turn(line, turned);
+      if constexpr (Codec::kTurned) to_columns(line, turned);
       const float* values = Codec::kTurned ? turned : line;
       if (args.split_leaves) write_row<F32>(values, block.columns, y, j * args.n + block.column);
       if (!args.split_leaves) {
@@ -192,7 +196,7 @@ void run_block(const Pass& pass, int64_t task, int64_t k_block, float* memory) {
   const Slots slots{pieces.slots, pass.tiles.start(last) - pass.tiles.start(first)};
   const Block block{pass, column, min64(kColumns, pass.args->n - column), first, last, slots, pieces};
   const WeightBlock weights(pass.args->w, pass.args->k, column, block.columns);
-  with_codec(pass.args->w.dtype, weights.packed(), [&]<class Codec>(Codec) {
+  with_codec(pass.args->w.dtype, weights.form(), [&]<class Codec>(Codec) {
     run_pieces<Codec>(block, weights);
     finish<Codec>(block);
   });
@@ -206,14 +210,15 @@ struct Passes {
 
 void run_passes(const Passes& passes, int64_t k_block, int64_t floats, Lane& lane) {
   Parts<float> parts(lane, floats);
-  lane.team->parallel_for(passes.tasks, grain_of(passes.work / max64(1, passes.tasks)), [&](int64_t begin, int64_t end) {
+  const auto body = [&](int64_t begin, int64_t end) {
     float* memory = parts.claim();
     for (int64_t i = 0; i < passes.count; ++i) {
       const Pass& pass = passes.list[i];
       const int64_t first = max64(begin, pass.first_task), last = min64(end, pass.first_task + pass.tasks());
       for (int64_t task = first; task < last; ++task) run_block(pass, task - pass.first_task, k_block, memory);
     }
-  });
+  };
+  lane.team->parallel_for(passes.tasks, grain_of(passes.work / max64(1, passes.tasks)), body);
 }
 
 void list_pieces(Pass& pass, int64_t k_block, Lane& lane) {
@@ -236,25 +241,64 @@ Pass prepare(const GemmArgs& args, int64_t first, int64_t rows, int64_t k_block,
   const int64_t threads = lane.team->size(), blocks = pass.blocks();
   if (blocks < threads) pass.row_parts = min64(pass.tiles.tiles, (threads + blocks - 1) / blocks);
   const Pass& ready = pass;
-  lane.team->parallel_for(pass.piece_count, grain_of(rows * args.k / pass.piece_count), [&](int64_t begin, int64_t end) {
+  const auto body = [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) ready.pack(ready.pieces[i]);
-  });
+  };
+  lane.team->parallel_for(pass.piece_count, grain_of(rows * args.k / pass.piece_count), body);
   return pass;
+}
+
+// Where a list of products stands: the next rows of the next product that runs in passes.
+struct Cursor {
+  const GemmArgs* products;
+  int64_t count;
+  int64_t product = 0, row = 0;
+
+  const GemmArgs& args() const { return products[product]; }
+  // Runs what other kernels serve; false when the list is at its end.
+  bool settle(Lane& lane) {
+    while (product < count) {
+      if (row < args().m && (row > 0 || !served(args(), lane))) return true;
+      ++product;
+      row = 0;
+    }
+    return false;
+  }
+  static bool served(const GemmArgs& args, Lane& lane) {
+    return args.n == 0 || gemm_integer(args, lane) || gemm_few(args, lane);
+  }
+};
+
+// As many passes as memory bounds allow, all in one piece of parallel work.
+void run_batch(Cursor& cursor, const Blocking& blocking, Lane& lane) {
+  constexpr int64_t kMostPasses = 256, kMostFloats = int64_t{1} << 24;
+  const Scratch::Mark mark(*lane.scratch);
+  Passes passes;
+  passes.list = take<Pass>(*lane.scratch, kMostPasses);
+  int64_t floats = 0, packed = 0;
+  do {
+    const GemmArgs& args = cursor.args();
+    const int64_t rows = min64(blocking.row_chunk, args.m - cursor.row);
+    Pass& pass = passes.list[passes.count++] = prepare(args, cursor.row, rows, blocking.k_block, lane);
+    pass.first_task = passes.tasks;
+    passes.tasks += pass.tasks();
+    passes.work += rows * args.n * args.k;
+    packed += pass.tiles.rows * args.k;
+    floats = max64(floats, Memory::floats(args, blocking.k_block, pass.tiles.rows));
+    cursor.row += rows;
+    if (passes.tasks > 0 && cursor.row < args.m) break;  // one pass over a large product at a time
+  } while (passes.count < kMostPasses && packed < kMostFloats && cursor.settle(lane));
+  run_passes(passes, blocking.k_block, floats, lane);
 }
 
 }  // namespace
 
-void gemm(const GemmArgs& args, Lane& lane) {
-  if (args.n == 0) return;
-  if (gemm_integer(args, lane)) return;
-  if (gemm_few(args, lane)) return;
+void gemm_group(const GemmArgs* products, int64_t count, Lane& lane) {
   const Blocking blocking = blocking_of(kShape);
-  for (int64_t first = 0; first < args.m; first += blocking.row_chunk) {
-    const Scratch::Mark mark(*lane.scratch);
-    Pass pass = prepare(args, first, min64(blocking.row_chunk, args.m - first), blocking.k_block, lane);
-    const int64_t floats = Memory::floats(args, blocking.k_block, pass.tiles.rows);
-    run_passes(Passes{&pass, 1, pass.tasks(), pass.rows * args.n * args.k}, blocking.k_block, floats, lane);
-  }
+  Cursor cursor{products, count};
+  while (cursor.settle(lane)) run_batch(cursor, blocking, lane);
 }
+
+void gemm(const GemmArgs& args, Lane& lane) { gemm_group(&args, 1, lane); }
 
 }  // namespace tandem::TANDEM_ISA

@@ -49,7 +49,8 @@ struct RowTiles {
 
 // Four rows at a time to [k][height] as f32: columns r .. r + 3 of `to`.
 template <class T>
-TANDEM_INLINE void pack_rows(const void* const* x, int64_t rows, int64_t first, int64_t count, float* to, int64_t height) {
+TANDEM_INLINE void pack_rows(const void* const* x, int64_t rows, int64_t first, int64_t count, float* to,
+                             int64_t height) {
   constexpr int64_t kLine = 64;
   alignas(64) float lines[4 * kLine];
   for (int64_t done = 0; done < count; done += kLine) {

@@ -5,7 +5,8 @@
 // The register tile of a product: up to kTileMost rows by one strip of columns, k rising, one fma per product.
 namespace tandem::TANDEM_ISA {
 
-inline constexpr int kTileMost = (kRegisters - kStripVecs - 1) / kStripVecs;  // sums, a strip of weights, one activation
+// Sums fill the registers beside a strip of weights and one activation.
+inline constexpr int kTileMost = (kRegisters - kStripVecs - 1) / kStripVecs;
 static_assert(kTileMost * kStripVecs >= kFmaInFlight);
 
 // A tile's activations lie as [k][rows], its sums as [rows][kStripColumns]. All sums lie `place` behind their pointers.
@@ -46,6 +47,13 @@ struct Decoded {
   }
 };
 
+// Rows of k of one block of columns, as a codec reads them. Row kk is kk + phase where words hold several.
+struct StoredRows {
+  const void* row = nullptr;
+  int64_t pitch = 0;  // bytes
+  int64_t phase = 0;
+};
+
 // How raw weights become t.
 enum class Shift : uint8_t { none, one, two };
 
@@ -53,15 +61,19 @@ enum class Shift : uint8_t { none, one, two };
 template <class Codec, int kStripIndex, Shift kShift>
 struct Stored {
   const char* row;
-  int64_t pitch;
+  int64_t pitch, phase;
   Vec shift[kStripVecs];
 
-  TANDEM_INLINE Stored(const void* first_row, int64_t bytes, const float* shifts)
-      : row(static_cast<const char*>(first_row)), pitch(bytes) {
+  TANDEM_INLINE Stored(const StoredRows& from, const float* shifts)
+      : row(static_cast<const char*>(from.row)), pitch(from.pitch), phase(from.phase) {
     for (int v = 0; v < kStripVecs; ++v) shift[v] = TANDEM_ISA::load(shifts + kStripIndex * kStripColumns + v * kLanes);
   }
   TANDEM_INLINE void load(int64_t kk, Vec* w) const {
-    Codec::template raw<kStripIndex>(row + kk * pitch, w);
+    if constexpr (Codec::kPerWord == 1) Codec::template raw<kStripIndex>(row + kk * pitch, w);
+    if constexpr (Codec::kPerWord > 1) {
+      const int64_t place = kk + phase;
+      Codec::template raw<kStripIndex>(row + place / Codec::kPerWord * pitch, place % Codec::kPerWord, w);
+    }
 #pragma GCC unroll 16
     for (int v = 0; v < kStripVecs; ++v) {
       if constexpr (kShift == Shift::one) w[v] = sub(w[v], shift[v]);
@@ -79,7 +91,9 @@ TANDEM_INLINE void end_tile(const Tile& tile, Vec (&sum)[kRows][kStripVecs]) {
   if (tile.scale != nullptr && tile.leaf == nullptr) {
     for_tile<kRows>([&](int r, int v) { sum[r][v] = fma(sum[r][v], load(tile.scale + v * kLanes), set(0.0f)); });
   } else if (tile.scale != nullptr) {
-    for_tile<kRows>([&](int r, int v) { sum[r][v] = fma(sum[r][v], load(tile.scale + v * kLanes), load(at(leaf, r, v))); });
+    for_tile<kRows>([&](int r, int v) {
+      sum[r][v] = fma(sum[r][v], load(tile.scale + v * kLanes), load(at(leaf, r, v)));
+    });
   }
   const float* level = tile.level + tile.place;
   for (int64_t i = 0; i < tile.levels; ++i, level -= tile.level_step) {

@@ -12,6 +12,7 @@
 namespace tandem::TANDEM_ISA {
 
 void gemm(const GemmArgs& args, Lane& lane);
+void gemm_group(const GemmArgs* products, int64_t count, Lane& lane);
 // Products of few rows; false: not a shape it serves, nothing is done.
 bool gemm_few(const GemmArgs& args, Lane& lane);
 // Products with exact integer sums; false: not one of them.

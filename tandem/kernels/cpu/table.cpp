@@ -7,7 +7,7 @@ namespace tandem::TANDEM_ISA {
 
 extern const KernelTable table;
 constinit const KernelTable table{.name = TANDEM_ISA_STRING(TANDEM_ISA),
-                                  .gemm = {.run = gemm, .combine = combine},
+                                  .gemm = {.run = gemm, .run_group = gemm_group, .combine = combine},
                                   .norm = {.add_rms_norm = add_rms_norm},
                                   .reduce = {.sum_rows = sum_rows, .add_rows = add_rows, .cast = cast},
                                   .rope = {.rope = rope},
