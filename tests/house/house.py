@@ -39,6 +39,7 @@ THIRD_PARTY = {
     r"fmt/": r"tandem/(?!kernels/cpu/)|front/(?!.*/include/)|tools/|tests/|bench/|.*_test\.cpp",
     r"gtest/|gmock/|rapidcheck": r"tests/|.*_test\.(cpp|h)|.*/test_\w+\.h",
     r"benchmark/": r"bench/|.*_bench\.cpp",
+    r"oneapi/": r"bench/compare/",
     r"\w*mmintrin\.h|x86intrin\.h|cpuid\.h|arm_neon\.h|arm_sve\.h": r"tandem/kernels/cpu/|tandem/exec/|bench/",
 }
 SYSTEM_FOLDERS = ("sys/", "linux/", "netinet/", "arpa/", "net/", "bits/", "asm/")
