@@ -52,8 +52,12 @@ STATIC_INITIALISERS = {"fault.cpp.o": "empty strings of the fault switch; no thr
 # Files that may take the environment as a whole, to hand it on to a child.
 HANDS_ON_ENVIRONMENT = {"tools/launch.cpp"}
 # Loops of products that may spill or fold loads: (target, object, pattern of the function) and the reason, printed.
-KNOWN_LOOPS = {("tandem_isa_avx2", "gemm_few.cpp.o", "panel_run<"): "open: three rows and the decoding of a vector need "
-               "more than 16 registers"}
+FEW = "gemm_few.cpp.o"
+FULL = "open: sums, offsets and decoding want more registers than there are"
+KNOWN_LOOPS = {("tandem_isa_avx2", FEW, r"panel_run<.*(Deep|Nibble)Codec<"): FULL,
+               ("tandem_isa_avx2", FEW, r"rows_run<.*(I8, 8|I4, 4), 1, true>"): FULL,
+               ("tandem_isa_avx512", FEW, r"panel_run<.*DeepCodec<4, false>, 3>"): FULL,
+               ("tandem_isa_avx512_vnni", FEW, r"panel_run<.*DeepCodec<4, false>, 3>"): FULL}
 # Instructions that make a table worth having: (target, objects, name, register class).
 WANTED_INSTRUCTIONS = [("tandem_isa_avx2", r"gemm\w*\.cpp\.o", "vfmadd", "ymm"),
                        ("tandem_isa_avx2", r"gemm_int\w*\.cpp\.o", "vpmaddwd", "ymm"),
