@@ -114,6 +114,11 @@ void pack_nibble_columns(const Weight& from, int64_t k, int64_t n, uint32_t* to)
   }
 }
 
+void pack_nibbles(const Weight& from, int64_t k, int64_t n, uint32_t* to) {
+  if (from.stride_n == 1) return pack_nibble_rows(from, k, n, to);
+  pack_nibble_columns(from, k, n, to);
+}
+
 }  // namespace
 
 size_t packed_bytes(DType dtype, int64_t k, int64_t n) {
@@ -128,7 +133,7 @@ Weight pack_weight(const Weight& from, int64_t k, int64_t n, void* to) {
     return packed;
   }
   switch (dtype_bits(from.dtype)) {
-    case 4: (from.stride_n == 1 ? pack_nibble_rows : pack_nibble_columns)(from, k, n, static_cast<uint32_t*>(to)); break;
+    case 4: pack_nibbles(from, k, n, static_cast<uint32_t*>(to)); break;
     case 8: pack_elements<uint8_t>(from, k, n, to); break;
     case 16: pack_elements<uint16_t>(from, k, n, to); break;
     default: pack_elements<uint32_t>(from, k, n, to); break;

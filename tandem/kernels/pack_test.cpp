@@ -28,7 +28,8 @@ TEST(PackLayouts, EveryLayoutGivesTheSamePanels) {
         const int64_t column = i / (kPanel * k) * kPanel + i % kPanel, kk = i / kPanel % k;
         const float stored = a.get(weight_index(packed, k, kk, column));
         const float value = type != DType::i4 ? stored : stored < 0 ? stored + 8 : stored - 8;
-        ASSERT_EQ(value, column < n ? w.get(kk * n + column) : 0.0f) << k << " x " << n << " at " << kk << ", " << column;
+        const float wanted = column < n ? w.get(kk * n + column) : 0.0f;
+        ASSERT_EQ(wanted, value) << k << " x " << n << " at " << kk << ", " << column;
       }
     }
   }

@@ -29,8 +29,8 @@ TANDEM_INLINE const T* hidden(const T* p) {
   return p;
 }
 
-// Codecs: a row of a panel holds kDepth rows of k, is opened once and gives t for vector v of row s of k, in the codec's
-// order of columns.
+// Codecs: a row of a panel holds kDepth rows of k, is opened once and gives t for vector v of row s of k, in the
+// codec's order of columns.
 template <class W, int kElementBytes, bool kOffset>
 struct PlainCodec {
   static constexpr int64_t kBytes = kElementBytes * kPanel;
@@ -139,7 +139,8 @@ struct DeepCodec {
     const int place = s % kRowsOfOffset, bit = place * kBits;
     VecI words = load_i(reinterpret_cast<const int32_t*>(row) + v * kLanes);
     if (s >= kRowsOfOffset) words = shift_right<16>(words);
-    const Vec raw = from_bits(and_xor(words, set_i(((1 << kBits) - 1) << bit), set_i(power_bits(bit) ^ (kSign << bit))));
+    const VecI mask = set_i(((1 << kBits) - 1) << bit), power = set_i(power_bits(bit) ^ (kSign << bit));
+    const Vec raw = from_bits(and_xor(words, mask, power));
     if constexpr (kOneStep) return sub(raw, load(offset + place * kPanel + v * kLanes));
     return add(sub(raw, bias(v, s)), load(offset + v * kLanes));
   }
@@ -206,7 +207,7 @@ TANDEM_INLINE void panel_pass(const PanelRun& run) {
   int64_t kk = 0;
   for (; kk + kStep <= run.count; kk += kStep, from += kUnroll * Codec::kBytes) {
 #pragma GCC unroll 16
-    for (int64_t line = 0; line < kUnroll * Codec::kBytes; line += 64) __builtin_prefetch(from + run.ahead + line, 0, 2);
+    for (int64_t b = 0; b < kUnroll * Codec::kBytes; b += 64) __builtin_prefetch(from + run.ahead + b, 0, 2);
 #pragma GCC unroll 16
     for (int u = 0; u < kUnroll; ++u) step(from + u * Codec::kBytes, kk + u * Codec::kDepth);
   }
@@ -229,7 +230,8 @@ constexpr int pass_vecs(int rows) {
 // All passes of a run: in pieces that stay in L1 where there are several.
 template <class Codec, int kRows>
 void panel_run(const PanelRun& run) {
-  constexpr int kVecs = pass_vecs(kRows);
+  constexpr int kBeside = Codec::kDepth > 1 && kLanes == 16 && kRows > 2 ? 2 : 0;  // constants that need registers too
+  constexpr int kVecs = pass_vecs(kRows + kBeside);
   if constexpr (kVecs == kPanelVecs) return panel_pass<Codec, kRows, 0, kVecs>(run);
   constexpr int64_t kPiece = 8192 / Codec::kBytes * Codec::kDepth;
   const float* x[kRows];

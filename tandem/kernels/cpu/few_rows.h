@@ -7,13 +7,7 @@
 // columns in L1.
 namespace tandem::TANDEM_ISA {
 
-#ifndef SPAN
-#define SPAN 2048
-#endif
-#ifndef RHINT
-#define RHINT 2
-#endif
-inline constexpr int64_t kSpanColumns = SPAN;
+inline constexpr int64_t kSpanColumns = 2048;
 
 // One run of k for a span of columns: sums[r * width + c] += x[r][kk] * t[kk][c], kk rising.
 struct RowsRun {
@@ -69,7 +63,7 @@ TANDEM_INLINE void rows_steps(const RowsRun& run, int64_t kk) {
   for (; c + kVecs * kLanes <= run.columns; c += kVecs * kLanes) {
     if (c * kBits / 8 % 64 == 0) {
 #pragma GCC unroll 16
-      for (int step = 0; step < kSteps; ++step) __builtin_prefetch(ahead + step * stride + c * kBits / 8, 0, RHINT);
+      for (int step = 0; step < kSteps; ++step) __builtin_prefetch(ahead + step * stride + c * kBits / 8, 0, 2);
     }
     rows_strip<W, kRows, kSteps, kVecs, kOffset>(run, x, from, c);
   }
@@ -112,9 +106,9 @@ inline void rows_run(DType type, const RowsRun& run, int64_t rows) {
   if (type == DType::f32) return rows_run<F32, 32, false>(run, rows);
   if (type == DType::f16) return rows_run<F16, 16, false>(run, rows);
   if (type == DType::bf16) return rows_run<Bf16, 16, false>(run, rows);
-  if (type == DType::i8) return run.offset == nullptr ? rows_run<I8, 8, false>(run, rows) : rows_run<I8, 8, true>(run, rows);
-  if (run.offset == nullptr) return rows_run<I4, 4, false>(run, rows);
-  rows_run<I4, 4, true>(run, rows);
+  const bool moved = run.offset != nullptr;
+  if (type == DType::i8) return moved ? rows_run<I8, 8, true>(run, rows) : rows_run<I8, 8, false>(run, rows);
+  moved ? rows_run<I4, 4, true>(run, rows) : rows_run<I4, 4, false>(run, rows);
 }
 
 }  // namespace tandem::TANDEM_ISA

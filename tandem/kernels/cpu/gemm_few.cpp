@@ -17,7 +17,9 @@ struct Memory {
   float* sums;
   float* leaves;
 
-  static int64_t floats(int64_t leaf_count, int64_t rows, int64_t width) { return (2 + (leaf_count + 1) * rows) * width; }
+  static int64_t floats(int64_t leaf_count, int64_t rows, int64_t width) {
+    return (2 + (leaf_count + 1) * rows) * width;
+  }
   Memory(float* memory, int64_t rows, int64_t width)
       : scale(memory), offset(scale + width), sums(offset + width), leaves(sums + rows * width) {}
 };
@@ -223,7 +225,8 @@ Rows few_rows(const GemmArgs& args, Lane& lane) {
 bool whole_bytes(const GemmArgs& args) {
   if (args.w.dtype != DType::i4) return true;
   bool odd = args.w.stride_n % 2 != 0;
-  for_runs(args, args.scale.data != nullptr ? args.group : 0, [&](int64_t, int64_t first, int64_t, int64_t) { odd |= first % 2 != 0; });
+  const int64_t group = args.scale.data != nullptr ? args.group : 0;
+  for_runs(args, group, [&](int64_t, int64_t first, int64_t, int64_t) { odd |= first % 2 != 0; });
   return !odd;
 }
 
