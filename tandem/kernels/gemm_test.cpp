@@ -222,6 +222,32 @@ TEST(Gemm, ManyRowsEqualFewRows) {
   }
 }
 
+// Products of one piece of work have the bits of each alone: few rows, many, more than one pass, none, no columns.
+TEST(Gemm, AGroupEqualsItsProducts) {
+  std::vector<std::unique_ptr<Problem>> problems;
+  for (const int64_t m : {5, 1, 0, 403, 14, 8}) {
+    for (const char* w : {"f16", "i8", "i4"}) {
+      const char* form = w[0] == 'i' ? "group" : "none";
+      const int64_t n = m == 14 ? 0 : 70 + 60 * static_cast<int64_t>(problems.size() % 3);
+      problems.push_back(make_problem(Case{{"m", m}, {"n", n}, {"k", 97}, {"w", w}, {"form", form}, {"offset", true}}));
+    }
+  }
+  for (const KernelTable* table : exact_tables()) {
+    std::vector<Array> grouped;
+    std::vector<GemmArgs> args;
+    for (const auto& p : problems) {
+      grouped.emplace_back(p->args.y_dtype, p->args.m * p->args.n);
+      args.push_back(p->args);
+      args.back().y = grouped.back().data();
+      args.back().y_row_bytes = grouped.back().row_bytes(p->args.n);
+    }
+    table->gemm.run_group(args.data(), static_cast<int64_t>(args.size()), lane_of(3));
+    for (size_t i = 0; i < args.size(); ++i) {
+      EXPECT_EQ(model(*problems[i]).y.bytes, grouped[i].bytes) << table->name << " product " << i;
+    }
+  }
+}
+
 // W2 of the operator page: two ranks hold the same operands, so one rank's partial has 4 leaves of its k.
 TEST(Gemm, WorkedVectorW2) {
   const auto p = make_problem(Case{{"m", 2}, {"n", 2}, {"k", 4}, {"w", "i8"}, {"form", "channel"}, {"offset", true}, {"leaves", 4}});
