@@ -20,7 +20,6 @@ struct Product {
   const IntRows& rows;
   const float* token;  // of row 0 of the pass
   Fold fold;
-  int32_t bias;
 };
 
 // Scratch of one part.
@@ -59,15 +58,15 @@ void load_scales(const Product& p, const Block& block, int64_t group, const Memo
   }
 }
 
-// The end of a run for one row: columns [c, c + count) of its sums into the leaf.
+// The end of a run for one row: its sums into the leaf.
 template <Fold kFold, bool kOffset>
-TANDEM_INLINE void fold_row(const Product& p, const Memory& memory, int64_t run, int64_t row, const int32_t* sums, float* leaf,
-                            int64_t c, int64_t count) {
+TANDEM_INLINE void fold_row(const Product& p, const Memory& memory, int64_t run, int64_t row, const int32_t* sums, float* leaf) {
   const bool token = p.token != nullptr && p.rows.run[run].leaf_ends;
   const Vec factor = set(token ? p.token[row] : 1.0f);
-  const Vec x_sum = set(kOffset ? static_cast<float>(p.rows.sum[run * p.rows.m + row]) : 0.0f);
+  const Vec x_sum = set(kOffset ? p.rows.sum[run * p.rows.m + row] : 0.0f);
   const Vec unit = set(kFold == Fold::fast ? p.rows.unit[run * p.rows.m + row] : 1.0f);
-  for (int64_t last = c + count; c < last; c += kLanes) {
+#pragma GCC unroll 4
+  for (int64_t c = 0; c < kIntN; c += kLanes) {
     Vec v = to_f32(load_i(sums + c));
     if constexpr (kOffset) v = fma(load(memory.offset + c), x_sum, v);
     if constexpr (kFold == Fold::fast) v = mul(v, unit);
@@ -90,28 +89,45 @@ TANDEM_INLINE void with_fold(const Product& p, const Body& body) {
   body.template operator()<Fold::fast, true>();
 }
 
-// All tiles of the block for one panel of a run that starts `done` steps into it; `ends`: the run ends with it.
+// A piece of a run that is in the panel now: `steps` of them, `done` before it.
+struct Piece {
+  int64_t run = 0, done = 0, steps = 0;
+  bool ends = false;
+};
+
+// The weights behind the piece are asked for while its first rows are multiplied, so many bytes a step.
 template <class Dot>
-void run_tiles(const Product& p, const Block& block, const Memory& memory, const Leaves& leaves, int64_t index, int64_t done,
-               int64_t steps, bool ends) {
-  const IntRun& run = p.rows.run[index];
+TANDEM_INLINE void ask_ahead(const Product& p, const Block& block, const Piece& piece, IntTile& tile, int64_t strip) {
+  const int64_t bits = p.args.w.dtype == DType::i4 ? 4 : 8, row = p.rows.run[piece.run].first + (piece.done + piece.steps) * Dot::kWidth;
+  const int64_t from = weight_index(p.args.w, p.args.k, row, block.column / kPanel * kPanel) * bits / 8;
+  tile.ahead_step = Dot::kWidth * kIntN * bits / 8 / (kIntN / kIntStrip);
+  tile.ahead = static_cast<const uint8_t*>(p.args.w.data) + from + strip * piece.steps * tile.ahead_step;
+}
+
+template <class Dot>
+void run_tiles(const Product& p, const Block& block, const Memory& memory, const Leaves& leaves, const Piece& piece) {
+  const IntRun& run = p.rows.run[piece.run];
   const int64_t all = (run.last - run.first + Dot::kWidth - 1) / Dot::kWidth;
-  for (int64_t c = 0; c < block.columns; c += kIntStrip) {
-    for (int64_t t = block.first_tile; t < block.last_tile; ++t) {
-      const int64_t row = p.rows.first_row(t), count = p.rows.first_row(t + 1) - row, local = row - block.first;
-      IntTile tile{.x = p.rows.x + run.steps_before * p.rows.m + all * row + done * count, .steps = steps};
+  const bool whole = piece.done == 0 && piece.ends && p.fold != Fold::none;  // sums are needed no longer than one tile
+  for (int64_t t = block.first_tile; t < block.last_tile; ++t) {
+    const int64_t row = p.rows.first_row(t), count = p.rows.first_row(t + 1) - row, local = row - block.first;
+    int32_t* sums = memory.sums + (whole ? 0 : local * kIntN);
+    IntTile tile{.x = p.rows.x + run.steps_before * p.rows.m + all * row + piece.done * count, .steps = piece.steps};
+    tile.start = piece.done == 0 ? p.rows.start + piece.run * p.rows.m + row : nullptr;
+    for (int64_t c = 0; c < block.columns; c += kIntStrip) {
+      tile.ahead = reinterpret_cast<const uint8_t*>(tile.x);
+      tile.ahead_step = 0;
+      if (t == block.first_tile && p.args.w.panel != 0) ask_ahead<Dot>(p, block, piece, tile, c / kIntStrip);
       tile.strip = int_place(memory.panel, c);
-      tile.sum = memory.sums + local * kIntN + c;
-      tile.start = done == 0 ? p.rows.sum + index * p.rows.m + row : nullptr;
-      tile.bias = p.bias;
+      tile.sum = sums + c;
       int_tile<Dot>(tile, count);
-      if (!ends) continue;
-      with_fold(p, [&]<Fold kFold, bool kOffset>() {
-        for (int64_t r = local; r < local + count; ++r) {
-          fold_row<kFold, kOffset>(p, memory, index, block.first + r, memory.sums + r * kIntN, leaves.at(run.leaf, r), c, kIntStrip);
-        }
-      });
     }
+    if (!piece.ends) continue;
+    with_fold(p, [&]<Fold kFold, bool kOffset>() {
+      for (int64_t r = 0; r < count; ++r) {
+        fold_row<kFold, kOffset>(p, memory, piece.run, row + r, sums + r * kIntN, leaves.at(run.leaf, local + r));
+      }
+    });
   }
 }
 
@@ -147,8 +163,8 @@ void tile_block(const Product& p, const Block& block, const Memory& memory) {
     for (int64_t kk = run.first; kk < run.last; kk += kMost) {
       const int64_t count = min64(kMost, run.last - kk);
       unpack_panel<Dot>({p.args.w, p.args.k, block.column, block.columns, kk, count}, memory.stage, memory.panel);
-      run_tiles<Dot>(p, block, memory, leaves, i, (kk - run.first) / Dot::kWidth, (count + Dot::kWidth - 1) / Dot::kWidth,
-                     kk + count == run.last);
+      const Piece piece{i, (kk - run.first) / Dot::kWidth, (count + Dot::kWidth - 1) / Dot::kWidth, kk + count == run.last};
+      run_tiles<Dot>(p, block, memory, leaves, piece);
     }
   }
   finish(p, block, memory, leaves);
@@ -169,12 +185,11 @@ void line_block(const Product& p, const Block& block, const Memory& memory) {
     line.sum = memory.sums;
     for (int64_t r = 0; r < block.count; ++r) {
       line.x = p.rows.x + run.steps_before * p.rows.m + line.steps * r;
-      const uint32_t sum = static_cast<uint32_t>(p.rows.sum[i * p.rows.m + r]) * static_cast<uint32_t>(p.bias);
-      line.start = static_cast<int32_t>(0u - sum);
+      line.start = p.rows.start[i * p.rows.m + r];
       line.sum = memory.sums + r * kIntN;
       int_line<Dot, kNibbles>(line);
       with_fold(p, [&]<Fold kFold, bool kOffset>() {
-        fold_row<kFold, kOffset>(p, memory, i, r, line.sum, leaves.at(run.leaf, r), 0, kIntN);
+        fold_row<kFold, kOffset>(p, memory, i, r, line.sum, leaves.at(run.leaf, r));
       });
     }
   }
@@ -226,8 +241,7 @@ void run_product(const GemmArgs& args, Lane& lane) {
   for (int64_t first = 0; first < args.m; first += chunk) {
     const Scratch::Mark pass(*lane.scratch);
     const IntRows rows = read_int_rows<Dot>(args, first, min64(chunk, args.m - first), runs, count, lane);
-    const int32_t bias = args.w.dtype == DType::i4 ? 8 : Dot::kBias;
-    run_pass<Dot>({args, rows, args.token == nullptr ? nullptr : args.token + first, fold, bias}, lane);
+    run_pass<Dot>({args, rows, args.token == nullptr ? nullptr : args.token + first, fold}, lane);
   }
 }
 

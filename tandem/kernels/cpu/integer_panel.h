@@ -16,7 +16,7 @@ inline constexpr int kIntRows = kLanes == 16 ? 12 : 6;
 inline constexpr int kIntVecs = kLanes == 4 ? 4 : 2;
 #endif
 inline constexpr int64_t kIntN = 64;
-inline constexpr int64_t kIntSteps = 128;  // a panel fills 32 KiB
+inline constexpr int64_t kIntSteps = 64;  // a panel fills 16 KiB: it stays in L1 beside the rows that stream by
 inline constexpr int64_t kIntStrip = kIntVecs * kLanes;
 inline constexpr int64_t kIntPanel = kIntN * kIntSteps;
 static_assert(kIntN == kPanel && kIntN % kIntStrip == 0);

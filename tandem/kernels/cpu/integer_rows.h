@@ -43,10 +43,16 @@ struct IntRows {
   int64_t m = 0, tiles = 0, runs = 0;
   const IntRun* run = nullptr;
   int32_t* x = nullptr;
-  int32_t* sum = nullptr;   // [run][m] sums of x
+  int32_t* start = nullptr; // [run][m] where sums of x * (w + bias) begin: -bias times the sum of x
+  float* sum = nullptr;     // [run][m] sums of x; fast only
   float* unit = nullptr;    // [run][m] what an integer of x stands for; fast only
   void** y = nullptr;
+  int32_t bias = 0;
 
+  TANDEM_INLINE void note_sum(int64_t place, int32_t total) const {
+    start[place] = static_cast<int32_t>(0u - static_cast<uint32_t>(bias) * static_cast<uint32_t>(total));
+    if (sum != nullptr) sum[place] = static_cast<float>(total);
+  }
   TANDEM_INLINE int64_t first_row(int64_t tile) const { return tile * (m / tiles) + min64(tile, m % tiles); }
   TANDEM_INLINE int64_t tile_of(int64_t row) const {
     const int64_t less = m / tiles, longer = m % tiles;
@@ -106,7 +112,7 @@ TANDEM_INLINE void pack_int8(const IntRows& rows, int64_t row, const int8_t* x) 
       }
       sum = place.put(line, first, steps, sum, Dot());
     }
-    rows.sum[i * rows.m + row] = sum_lanes(sum);
+    rows.note_sum(i * rows.m + row, sum_lanes(sum));
   }
 }
 
@@ -150,7 +156,8 @@ TANDEM_INLINE void pack_fast(const IntRows& rows, int64_t row, const void* x) {
     for (int64_t k = count / kLanes * kLanes; k < count / kLanes * kLanes + 64; ++k) line[k] = 0;
     rows.unit[i * rows.m + row] = round_block<T>(x, run.first, count, line);
     const Place place = Place::of(rows, run, row, Pairs());
-    rows.sum[i * rows.m + row] = sum_lanes(place.put(reinterpret_cast<const int32_t*>(line), 0, place.steps, set_i(0), Pairs()));
+    const VecI sum = place.put(reinterpret_cast<const int32_t*>(line), 0, place.steps, set_i(0), Pairs());
+    rows.note_sum(i * rows.m + row, sum_lanes(sum));
   }
 }
 
@@ -161,8 +168,10 @@ IntRows read_int_rows(const GemmArgs& args, int64_t first, int64_t m, const IntR
   const IntRun* back = run_count > 0 ? runs + run_count - 1 : nullptr;
   const int64_t steps = back != nullptr ? back->steps_before + (back->last - back->first + Dot::kWidth - 1) / Dot::kWidth : 0;
   rows.x = take<int32_t>(*lane.scratch, steps * m);
-  rows.sum = take<int32_t>(*lane.scratch, run_count * m);
-  rows.unit = args.x_dtype == DType::i8 ? nullptr : take<float>(*lane.scratch, run_count * m);
+  rows.start = take<int32_t>(*lane.scratch, run_count * m);
+  if (args.x_dtype != DType::i8) rows.sum = take<float>(*lane.scratch, run_count * m);
+  if (args.x_dtype != DType::i8) rows.unit = take<float>(*lane.scratch, run_count * m);
+  rows.bias = args.w.dtype == DType::i4 ? 8 : Dot::kBias;
   rows.y = take<void*>(*lane.scratch, m);
   lane.team->parallel_for(m, grain_of(args.k), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {

@@ -10,21 +10,23 @@ struct IntTile {
   int64_t steps = 0;
   const int32_t* strip = nullptr;  // [step][kIntStrip]
   int32_t* sum = nullptr;          // [row][kIntN]
-  const int32_t* start = nullptr;  // [row] sums begin at -bias * start; nullptr: they go on
-  int32_t bias = 0;
+  const int32_t* start = nullptr;  // [row] where sums begin; nullptr: they go on
+  const uint8_t* ahead = nullptr;  // weights asked for on the way, ahead_step bytes each step
+  int64_t ahead_step = 0;
 };
 
 TANDEM_INLINE VecI first_sum(const IntTile& tile, int r, int v) {
   if (tile.start == nullptr) return load_i(tile.sum + r * kIntN + v * kLanes);
-  const uint32_t sum = static_cast<uint32_t>(tile.bias) * static_cast<uint32_t>(tile.start[r]);
-  return set_i(static_cast<int32_t>(0u - sum));
+  return set_i(tile.start[r]);
 }
 
 template <int kRows, class Dot>
 TANDEM_INLINE void tile_steps(const IntTile& tile, int64_t first, int64_t count, VecI (&sum)[kRows][kIntVecs]) {
   const int32_t* x = tile.x + first * kRows;
   const int32_t* strip = tile.strip + first * kIntStrip;
+  const uint8_t* ahead = tile.ahead + first * tile.ahead_step;
   for (int64_t s = 0; s < count; ++s) {
+    if constexpr (kRows >= 4) __builtin_prefetch(ahead + s * tile.ahead_step);
     VecI w[kIntVecs];
 #pragma GCC unroll 16
     for (int v = 0; v < kIntVecs; ++v) {
@@ -33,11 +35,13 @@ TANDEM_INLINE void tile_steps(const IntTile& tile, int64_t first, int64_t count,
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const VecI a = set_i(x[s * kRows + r]);
+      VecI a = set_i(x[s * kRows + r]);
+      keep_in_register(a);
 #pragma GCC unroll 16
       for (int v = 0; v < kIntVecs; ++v) {
         if constexpr (Dot::kNarrow > 0) {
           sum[r][v] = add16(sum[r][v], products16(w[v], a));
+          keep_in_register(sum[r][v]);
         } else {
           sum[r][v] = Dot::dot(sum[r][v], w[v], a);
         }
