@@ -9,22 +9,12 @@
 #include <cstring>
 #include <set>
 
-#include "front/acl/error.h"
 #include "front/acl/runtime.h"
+#include "front/hccl/comm.h"
 #include "hccl/hccl.h"
 #include "tandem/base/env.h"
 
 namespace tandem::front {
-namespace {
-
-struct CommHandle {
-  std::shared_ptr<Communicator> comm;
-};
-
-HandleTable<CommHandle>& communicators() {
-  static HandleTable<CommHandle>& table = *new HandleTable<CommHandle>;
-  return table;
-}
 
 HcclResult hccl_code(ErrorCode code) {
   switch (code) {
@@ -43,34 +33,19 @@ HcclResult hccl_code(ErrorCode code) {
   return HCCL_E_INTERNAL;
 }
 
-HcclResult refuse(HcclResult code, std::string_view text) noexcept {
+HandleTable<CommHandle>& communicators() {
+  static HandleTable<CommHandle>& table = *new HandleTable<CommHandle>;
+  return table;
+}
+
+HcclResult refuse_text(HcclResult code, std::string_view text) noexcept {
   report(code, "EI0001", text);
   return code;
 }
 
-template <class... Args>
-HcclResult refuse(HcclResult code, fmt::format_string<Args...> format, Args&&... args) {
-  return refuse(code, std::string_view(fmt::format(format, std::forward<Args>(args)...)));
-}
+HcclResult refuse(const Error& error) noexcept { return refuse_text(hccl_code(error.code), error.message); }
 
-HcclResult refuse(const Error& error) noexcept { return refuse(hccl_code(error.code), error.message); }
-
-template <class Function>
-HcclResult hccl_call(Function&& body) noexcept {
-  return static_cast<HcclResult>(guarded(HCCL_E_MEMORY, HCCL_E_INTERNAL, [&] { return static_cast<int>(body()); }));
-}
-
-// Runs `body(communicator)` or reports the unknown handle.
-template <class Body>
-HcclResult with_comm(std::string_view call, void* handle, bool arguments, Body&& body) noexcept {
-  return hccl_call([&]() -> HcclResult {
-    if (handle == nullptr || !arguments)
-      return refuse(HCCL_E_PTR, "{}: a null pointer, a communicator and places wanted", call);
-    const auto found = communicators().find(handle);
-    if (!found) return refuse(HCCL_E_PARA, "{}: unknown communicator, one that was not destroyed wanted", call);
-    return body(*found->comm);
-  });
-}
+namespace {
 
 void* insert(std::shared_ptr<Communicator> comm) {
   return communicators().insert(std::make_shared<CommHandle>(CommHandle{std::move(comm)}));

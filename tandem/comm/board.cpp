@@ -44,12 +44,28 @@ bool Board::inside(int rank) const { return of(rank).progress.inside.load(std::m
 
 uint32_t Board::steps(int rank) const { return of(rank).progress.steps.load(std::memory_order_relaxed); }
 
+namespace {
+
+// A store that peers see at once, and that comes before all later loads. The fence does not hold up the store itself,
+// as a sequentially consistent one would until everything written before has left the core; ThreadSanitizer knows no
+// fences.
+void store_before_loads(std::atomic<uint32_t>& word, uint32_t value) {
+#ifdef TANDEM_SANITIZED
+  word.store(value, std::memory_order_seq_cst);
+#else
+  word.store(value, std::memory_order_release);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
+}  // namespace
+
 // Sleep and wake-up cannot miss each other: here the counter is stored before `blocked` is loaded, the waiter stores
-// `blocked` before it loads the counter, and all four are sequentially consistent. So either this rank sees the goal
-// or the waiter sees the counter.
+// `blocked` before it loads the counter, and all four are in one order. So either this rank sees the goal or the waiter
+// sees the counter.
 void Board::publish(int counter, uint32_t value) const {
   count_step();
-  own().counters[counter].value.store(value, std::memory_order_seq_cst);
+  store_before_loads(own().counters[counter].value, value);
   for (int peer = 0; peer < size(); ++peer) {
     if (peer != rank_) wake(peer);
   }
@@ -61,7 +77,7 @@ void Board::note(int counter, uint32_t value) const {
 
 void Board::publish_pair(int counter, int towards, uint32_t value) const {
   count_step();
-  pair_counter(counter, rank_, towards).store(value, std::memory_order_seq_cst);
+  store_before_loads(pair_counter(counter, rank_, towards), value);
   wake(towards);
 }
 

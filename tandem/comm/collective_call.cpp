@@ -33,8 +33,8 @@ Fingerprint CollectiveCall::fingerprint(uint32_t local) const {
 
 Status check(const CollectiveCall& call) {
   if (call.type == DType::none || call.type == DType::i4) {
-    return fail(ErrorCode::unsupported, fmt::format("{}: data type {}, one of whole bytes wanted", call.name,
-                                                    dtype_name(call.type)));
+    return fail(ErrorCode::unsupported,
+                fmt::format("{}: data type {}, one of whole bytes wanted", call.name, dtype_name(call.type)));
   }
   if (call.count < 0 || call.count > kMostElements) {
     return refuse(call, fmt::format("count {}, 0 to 2^48 wanted", call.count));
@@ -65,7 +65,8 @@ Status check_parts(const CollectiveCall& call, std::string_view what, const Part
   for (size_t rank = 0; rank < size; ++rank) {
     const int64_t count = parts.counts[rank], at = parts.displacements[rank];
     if (count < 0 || count > kMostElements || at < 0 || at > kMostElements) {
-      return refuse(call, fmt::format("{}: rank {} has {} elements from {} on, 0 to 2^48 wanted", what, rank, count, at));
+      return refuse(call,
+                    fmt::format("{}: rank {} has {} elements from {} on, 0 to 2^48 wanted", what, rank, count, at));
     }
   }
   return {};

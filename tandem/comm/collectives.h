@@ -71,7 +71,7 @@ struct Message {
   void* data = nullptr;  // read only when sent
   int64_t count = 0;
   DType type = DType::none;
-  int peer = 0;          // this rank itself: a send meets the receive of the same place
+  int peer = 0;  // this rank itself: a send meets the receive of the same place
 };
 // All of them at once. Messages of one direction between two ranks keep their order.
 Status batch_send_recv(Communicator& comm, std::span<const Message> messages, Lane& lane);

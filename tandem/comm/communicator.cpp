@@ -63,7 +63,7 @@ Expected<uint32_t> Communicator::begin(const Fingerprint& mine) {
   return impl_->announce(mine, std::nullopt);
 }
 
-uint32_t Communicator::announced(int rank) const { return impl_->calls.at(static_cast<size_t>(rank)).local; }
+uint32_t Communicator::announced(int rank) const { return impl_->announced.at(static_cast<size_t>(rank)); }
 
 void Communicator::end() {
   if (size_ == 1 || impl_->foreign()) return;

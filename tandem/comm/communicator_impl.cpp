@@ -45,7 +45,7 @@ Communicator::Impl::Impl(Communicator& its_owner, CommunicatorParts parts)
       board(parts.rank, pointers(segments)),
       device(parts.resource),
       limits(wait_limits_from_env()),
-      calls(segments.size()),
+      announced(segments.size()),
       sent(segments.size()),
       taken(segments.size()),
       creator(getpid()) {
@@ -185,41 +185,52 @@ Status Communicator::Impl::sleep_for(const Goal& goal, std::string_view step, co
 
 Expected<uint32_t> Communicator::Impl::announce(const Fingerprint& mine, std::optional<uint32_t> ready) {
   ++sequence;
-  if (board.size() == 1) {
-    calls[0] = mine;
-    return mine.local;
-  }
+  announced[static_cast<size_t>(board.rank())] = mine.local;
+  if (board.size() == 1) return mine.local;
   Segment& own = board.own();
+  const size_t slot = sequence % 2;
+  const uint64_t digest = digest_of(mine);
   policy = device->oversubscribed() ? WaitPolicy::oversubscribed : WaitPolicy::own_core;
   own.progress.inside.store(1, std::memory_order_release);
-  store_fingerprint(own.slots[sequence % 2], mine);
+  store_fingerprint(own.slots[slot], mine);
+  own.counters[kCalled].digest[slot].store(digest, std::memory_order_relaxed);
+  own.counters[kCalled].local[slot].store(mine.local, std::memory_order_relaxed);
   fault_point("begin", board.rank());
   if (ready) {
     fault_point("ready", board.rank());
     board.note(static_cast<int>(Signal::ready), *ready);
   }
   board.publish(kCalled, sequence);
-  return compare_calls_of_peers(mine);
+  return compare_with_peers(mine, digest);
 }
 
 // Two slots suffice: a rank writes the slot of operator s + 2 only after begin(s + 1) returned to it, so after every
 // peer had published s + 1, and a peer publishes s + 1 only after its own begin(s) had read all slots of s.
-Expected<uint32_t> Communicator::Impl::compare_calls_of_peers(const Fingerprint& mine) {
+Expected<uint32_t> Communicator::Impl::compare_with_peers(const Fingerprint& mine, uint64_t digest) {
   uint32_t local = mine.local;
   bool same = true;
   for (int peer = 0; peer < board.size(); ++peer) {
-    Fingerprint& call = calls[static_cast<size_t>(peer)];
-    call = mine;
     if (peer == board.rank()) continue;
     if (Status s = wait_for({peer, kCalled, sequence}, "begin"); !s) return fail(s.error());
-    call = load_fingerprint(board.of(peer).slots[sequence % 2]);
-    local |= call.local;
-    same = same && same_bytes(mine, call);
+    const CounterLine& called = board.of(peer).counters[kCalled];
+    const uint32_t theirs = called.local[sequence % 2].load(std::memory_order_relaxed);
+    announced[static_cast<size_t>(peer)] = theirs;
+    local |= theirs;
+    same = same && called.digest[sequence % 2].load(std::memory_order_relaxed) == digest;
   }
   if (same) return local;
+  return fail(in_context(die(name_difference(mine)), "begin"));
+}
+
+Failure Communicator::Impl::name_difference(const Fingerprint& mine) {
+  std::vector<Fingerprint> calls;
+  for (int rank = 0; rank < board.size(); ++rank) {
+    calls.push_back(rank == board.rank() ? mine : load_fingerprint(board.of(rank).slots[sequence % 2]));
+  }
   const Disagreement difference = compare_calls(calls);
-  if (difference.culprit < 0) return local;
-  return fail(in_context(die({ErrorCode::mismatch, difference.culprit, difference.text}), "begin"));
+  if (difference.culprit >= 0) return {ErrorCode::mismatch, difference.culprit, difference.text};
+  return {ErrorCode::mismatch, board.rank(),
+          fmt::format("rank {} read a call that was changed meanwhile", board.rank())};
 }
 
 }  // namespace tandem

@@ -55,7 +55,8 @@ struct Communicator::Impl final : public ForkAware {
   std::string operation_name() const;
   // Announces `mine`, with `ready` also that this rank's window is filled for that value; waits for all, compares.
   Expected<uint32_t> announce(const Fingerprint& mine, std::optional<uint32_t> ready);
-  Expected<uint32_t> compare_calls_of_peers(const Fingerprint& mine);
+  Expected<uint32_t> compare_with_peers(const Fingerprint& mine, uint64_t digest);
+  Failure name_difference(const Fingerprint& mine);
   // Tells the peers once this rank was retired and has no turn left.
   void leave_when_done();
 
@@ -70,7 +71,7 @@ struct Communicator::Impl final : public ForkAware {
   TicketQueue tickets;
   uint32_t sequence = 0;
   WaitPolicy policy = WaitPolicy::oversubscribed;  // asked from the device once an operator
-  std::vector<Fingerprint> calls;                  // by rank, of the current operator
+  std::vector<uint32_t> announced;                 // by rank, of the current operator
   // Exchanges in turns: base() after the last of them, and a `ready` value that all peers are known to have reached.
   uint32_t turns_base = 0, known_ready = 0;
   std::vector<uint32_t> sent, taken;               // pieces of messages to and from each rank

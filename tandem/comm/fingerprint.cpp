@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kWords = (sizeof(Fingerprint) + 7) / 8;
 static_assert(std::is_trivially_copyable_v<Fingerprint> && sizeof(Fingerprint) <= sizeof(FingerprintSlot));
-static_assert(sizeof(Fingerprint) == kWords * 8);  // no gaps, so that equal ones are equal byte by byte
+static_assert(sizeof(Fingerprint) == kWords * 8);  // no gaps: every byte counts in the digest
 
 std::string_view operation_of(const Fingerprint& fingerprint) {
   return {fingerprint.operation, strnlen(fingerprint.operation, sizeof fingerprint.operation)};
@@ -58,9 +58,16 @@ std::string printable(std::string_view text, size_t limit) {
   return clean;
 }
 
-bool same_bytes(const Fingerprint& a, Fingerprint b) {
-  b.local = a.local;
-  return std::memcmp(&a, &b, sizeof a) == 0;
+uint64_t digest_of(Fingerprint fingerprint) {
+  fingerprint.local = 0;
+  uint64_t words[kWords];
+  std::memcpy(words, &fingerprint, sizeof fingerprint);
+  uint64_t digest = 0;
+  for (const uint64_t word : words) {
+    digest = (digest ^ word) * 0x9e3779b97f4a7c15u;
+    digest ^= digest >> 29;
+  }
+  return digest;
 }
 
 namespace {

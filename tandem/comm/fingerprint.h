@@ -15,8 +15,8 @@ Fingerprint load_fingerprint(const FingerprintSlot& slot);
 
 // Equal in everything but `local`.
 bool same_call(const Fingerprint& a, const Fingerprint& b);
-// The same, quickly: false may still mean the same call.
-bool same_bytes(const Fingerprint& a, Fingerprint b);
+// A number that is the same for the same call, and another for another but by a chance of 2^-64.
+uint64_t digest_of(Fingerprint fingerprint);
 // "mm_all_reduce rows=16 n=32 output=f16": all fields that are set. Safe for text of a hostile peer.
 std::string describe(const Fingerprint& fingerprint);
 

@@ -99,7 +99,6 @@ struct Pairs {
   std::atomic<uint64_t>* counts_of(int peer, int64_t turn) const;
   void write_counts(int64_t turn);
   Status compare_counts(int64_t turn);
-
 };
 
 uint32_t Pairs::turns() const {
@@ -280,9 +279,10 @@ Status all_to_all_v(Communicator& comm, const void* in, const Parts& sends, void
   if (Status s = check_buffer(call, "out", out, extent_of(receives)); !s) return s;
   const auto own = static_cast<size_t>(comm.rank());
   if (sends.counts[own] != receives.counts[own]) {
-    return fail(ErrorCode::invalid_argument, fmt::format("all_to_all_v: rank {} sends {} elements to itself and expects "
-                                                         "{}, the same wanted",
-                                                         own, sends.counts[own], receives.counts[own]));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("all_to_all_v: rank {} sends {} elements to itself and expects "
+                            "{}, the same wanted",
+                            own, sends.counts[own], receives.counts[own]));
   }
   return Pairs{call, Flow::everyone, as_bytes(in), as_bytes(out), blocks_of(call, sends), blocks_of(call, receives),
                true}
@@ -294,7 +294,8 @@ Status all_to_all_vc(Communicator& comm, const void* in, void* out, std::span<co
   CollectiveCall call{comm, lane, "all_to_all_vc", 0, type};
   const auto size = static_cast<size_t>(comm.size()), own = static_cast<size_t>(comm.rank());
   if (matrix.size() != size * size) {
-    return fail(ErrorCode::invalid_argument, fmt::format("all_to_all_vc: {} counts, {} wanted", matrix.size(), size * size));
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("all_to_all_vc: {} counts, {} wanted", matrix.size(), size * size));
   }
   Pairs pairs{call, Flow::everyone, as_bytes(in), as_bytes(out)};
   for (size_t row = 0; row < size; ++row) {

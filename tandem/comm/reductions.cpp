@@ -59,7 +59,8 @@ Status combine_whole(const Reduction& r) {
       },
       [&](int64_t turn) {
         if (!wanted) return;
-        r.combine(r.in, [&](int peer) { return exchange.half(peer, turn); }, r.call.count, r.out, nullptr);
+        r.combine(
+            r.in, [&](int peer) { return exchange.half(peer, turn); }, r.call.count, r.out, nullptr);
       });
 }
 
@@ -77,10 +78,11 @@ class SlicedReduction {
   explicit SlicedReduction(const Reduction& reduction)
       : r_(reduction), exchange_(r_.call.comm, Flow::everyone, "waiting for inputs and slices") {
     const auto ranks = static_cast<size_t>(r_.size());
-    // chunk + slice <= half
-    const size_t most = Exchange::half_bytes(r_.call.comm) / (ranks + 1) / kLine * kLine;
-    const size_t slice = std::clamp(kTurnBytes / ranks / kLine * kLine, kLine, most);
-    const auto line = static_cast<int64_t>(kLine / r_.call.element());
+    const size_t half = Exchange::half_bytes(r_.call.comm);
+    // Slices begin on lines where the window is large enough for that; a chunk and one more slice fit a half.
+    const size_t unit = half >= (ranks + 1) * kLine ? kLine : sizeof(uint64_t);
+    const size_t slice = std::clamp(kTurnBytes / ranks / unit * unit, unit, half / (ranks + 1) / unit * unit);
+    const auto line = static_cast<int64_t>(unit / r_.call.element());
     const int64_t chunk = static_cast<int64_t>(slice / r_.call.element()) * r_.size();
     chunks_ = ceil_div(r_.call.count, chunk);
     slices_.slice = ceil_div(ceil_div(ceil_div(r_.call.count, chunks_), r_.size()), line) * line;
@@ -150,7 +152,10 @@ Status reduce_all(const Reduction& r) {
   const size_t bytes = r.call.bytes(r.call.count);
   const auto readers = static_cast<size_t>(std::max(1, r.size() - 1));
   const bool whole = r.size() == 1 || (bytes * readers <= kWholeBytes && bytes <= Exchange::half_bytes(r.call.comm));
-  if (r.call.count == 0) return Exchange(r.call.comm, Flow::everyone, "begin").run(r.call.fingerprint(), 0, [](int64_t) {}, [](int64_t) {});
+  if (r.call.count == 0)
+    return Exchange(r.call.comm, Flow::everyone, "begin")
+        .run(
+            r.call.fingerprint(), 0, [](int64_t) {}, [](int64_t) {});
   return whole ? combine_whole(r) : SlicedReduction(r).run();
 }
 
@@ -247,7 +252,9 @@ Status all_reduce(Communicator& comm, const void* in, void* out, int64_t count, 
 Status reduce(Communicator& comm, const void* in, void* out, int64_t count, DType type, Combine how, int root,
               Lane& lane) {
   const bool wanted = comm.rank() == root;
-  const Reduction r{{comm, lane, "reduce", count, type, root, reduction_of(how)}, how, as_bytes(in),
+  const Reduction r{{comm, lane, "reduce", count, type, root, reduction_of(how)},
+                    how,
+                    as_bytes(in),
                     wanted ? as_bytes(out) : nullptr};
   if (Status s = check(r.call); !s) return s;
   if (root < 0) return check({comm, lane, "reduce", count, type, comm.size()});
@@ -258,8 +265,8 @@ Status reduce(Communicator& comm, const void* in, void* out, int64_t count, DTyp
 
 Status reduce_scatter(Communicator& comm, const void* in, void* out, int64_t count, DType type, Combine how,
                       Lane& lane) {
-  const Reduction r{{comm, lane, "reduce_scatter", count, type, -1, reduction_of(how)}, how, as_bytes(in),
-                    as_bytes(out)};
+  const Reduction r{
+      {comm, lane, "reduce_scatter", count, type, -1, reduction_of(how)}, how, as_bytes(in), as_bytes(out)};
   if (Status s = check(r.call); !s) return s;
   std::array<int64_t, kMaxRanks> counts{}, displacements{};
   const auto ranks = static_cast<size_t>(comm.size());

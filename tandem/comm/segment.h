@@ -66,6 +66,10 @@ enum class RankState : uint32_t { joining, joined, left };
 
 struct alignas(kLineBytes) CounterLine {
   std::atomic<uint32_t> value{0};
+  // Beside `called` only: what peers need of the fingerprints in slots 0 and 1 while all ranks call the same, so that
+  // the line they wait for is the only one they fetch.
+  std::atomic<uint32_t> local[2] = {};
+  std::atomic<uint64_t> digest[2] = {};
 };
 
 struct alignas(kLineBytes) IdentityLine {

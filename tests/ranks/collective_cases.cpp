@@ -26,7 +26,9 @@ uint64_t mix(uint64_t x) {
 }
 
 size_t size_of(DType type) { return static_cast<size_t>(dtype_bits(type)) / 8; }
-bool is_signed(DType type) { return type == DType::i8 || type == DType::i16 || type == DType::i32 || type == DType::i64; }
+bool is_signed(DType type) {
+  return type == DType::i8 || type == DType::i16 || type == DType::i32 || type == DType::i64;
+}
 
 // --- floats: held as double, rounded as the type says
 
@@ -143,7 +145,8 @@ void fill_element(const CollectiveCase& c, int rank, int64_t i, std::byte* to) {
 
 Bytes input_of(const CollectiveCase& c, int rank, int64_t elements) {
   Bytes data(static_cast<size_t>(elements) * size_of(c.type));
-  for (int64_t i = 0; i < elements; ++i) fill_element(c, rank, i, data.data() + static_cast<size_t>(i) * size_of(c.type));
+  for (int64_t i = 0; i < elements; ++i)
+    fill_element(c, rank, i, data.data() + static_cast<size_t>(i) * size_of(c.type));
   return data;
 }
 
@@ -274,8 +277,10 @@ std::vector<nlohmann::json> list_of(const nlohmann::json& family, const char* ke
 }
 
 Combine combine_from(const std::string& name) {
-  static const std::map<std::string, Combine> names = {{"sum", Combine::sum}, {"product", Combine::product},
-                                                       {"maximum", Combine::maximum}, {"minimum", Combine::minimum},
+  static const std::map<std::string, Combine> names = {{"sum", Combine::sum},
+                                                       {"product", Combine::product},
+                                                       {"maximum", Combine::maximum},
+                                                       {"minimum", Combine::minimum},
                                                        {"average", Combine::average}};
   return names.at(name);
 }
@@ -320,9 +325,7 @@ void add_family(const nlohmann::json& family, std::vector<CollectiveCase>& cases
 }  // namespace
 
 bool CollectiveCase::reduces() const { return op.find("reduce") != std::string::npos; }
-bool CollectiveCase::rooted() const {
-  return op == "reduce" || op == "broadcast" || op == "scatter" || op == "gather";
-}
+bool CollectiveCase::rooted() const { return op == "reduce" || op == "broadcast" || op == "scatter" || op == "gather"; }
 
 std::string CollectiveCase::text() const {
   return fmt::format("{}: {} how={} type={} ranks={} count={} root={}{} counts=[{}] at=[{}] sends=[{}]", family, op,

@@ -85,8 +85,8 @@ Status fused_like(Communicator& comm, int round) {
   if (Status s = comm.await_all(Signal::ready, comm.base() + 1, "ready"); !s) return s;
   for (int peer = 0; peer < comm.size(); ++peer) {
     const std::byte* window = comm.window(peer);
-    const size_t right = static_cast<size_t>(
-        std::count(window, window + comm.window_bytes(), static_cast<std::byte>(round)));
+    const size_t right =
+        static_cast<size_t>(std::count(window, window + comm.window_bytes(), static_cast<std::byte>(round)));
     if (right != comm.window_bytes()) return fail(ErrorCode::internal, "the window was overwritten too early");
   }
   comm.arrive(Signal::done, comm.base() + 1);
@@ -213,44 +213,68 @@ void expect_mismatch(int size, const std::function<Status(Communicator&, std::by
 
 TEST(Mismatch, OfCountTypeRootOperator) {
   static const Bytes in(4096);
-  expect_mismatch(3, [](Communicator& c, std::byte* out, Lane& lane) {
-    return all_gather(c, in.data(), out, c.rank() == 1 ? 9 : 8, DType::f32, lane);
-  }, "rank 1 called all_gather count=9 dtype=f32, rank 0 called all_gather count=8 dtype=f32");
-  expect_mismatch(3, [](Communicator& c, std::byte* out, Lane& lane) {
-    return all_gather(c, in.data(), out, 8, c.rank() == 2 ? DType::f16 : DType::f32, lane);
-  }, "rank 2 called all_gather count=8 dtype=f16");
-  expect_mismatch(3, [](Communicator& c, std::byte* out, Lane& lane) {
-    return broadcast(c, out, 8, DType::i8, c.rank() == 2 ? 1 : 0, lane);
-  }, "rank 2 called broadcast count=8 dtype=i8 root=1");
-  expect_mismatch(2, [](Communicator& c, std::byte* out, Lane& lane) {
-    if (c.rank() == 1) return all_to_all(c, in.data(), out, 8, DType::i8, lane);
-    return all_gather(c, in.data(), out, 8, DType::i8, lane);
-  }, "rank 1 called all_to_all count=8 dtype=i8, rank 0 called all_gather");
+  expect_mismatch(
+      3,
+      [](Communicator& c, std::byte* out, Lane& lane) {
+        return all_gather(c, in.data(), out, c.rank() == 1 ? 9 : 8, DType::f32, lane);
+      },
+      "rank 1 called all_gather count=9 dtype=f32, rank 0 called all_gather count=8 dtype=f32");
+  expect_mismatch(
+      3,
+      [](Communicator& c, std::byte* out, Lane& lane) {
+        return all_gather(c, in.data(), out, 8, c.rank() == 2 ? DType::f16 : DType::f32, lane);
+      },
+      "rank 2 called all_gather count=8 dtype=f16");
+  expect_mismatch(
+      3,
+      [](Communicator& c, std::byte* out, Lane& lane) {
+        return broadcast(c, out, 8, DType::i8, c.rank() == 2 ? 1 : 0, lane);
+      },
+      "rank 2 called broadcast count=8 dtype=i8 root=1");
+  expect_mismatch(
+      2,
+      [](Communicator& c, std::byte* out, Lane& lane) {
+        if (c.rank() == 1) return all_to_all(c, in.data(), out, 8, DType::i8, lane);
+        return all_gather(c, in.data(), out, 8, DType::i8, lane);
+      },
+      "rank 1 called all_to_all count=8 dtype=i8, rank 0 called all_gather");
 }
 
 TEST(Mismatch, OfPartsAndMatrices) {
   static const Bytes in(4096);
-  expect_mismatch(3, [](Communicator& c, std::byte* out, Lane& lane) {
-    const std::vector<int64_t> counts = {1, 2, 3}, at = {0, 1, c.rank() == 1 ? 4 : 3};
-    return all_gather_v(c, in.data(), out, {counts, at}, DType::i32, lane);
-  }, "rank 1 called all_gather_v count=6 dtype=i32 counts and displacements #");
-  expect_mismatch(2, [](Communicator& c, std::byte* out, Lane& lane) {
-    const std::vector<int64_t> matrix = {1, 1, 1, 1 + c.rank()};
-    return all_to_all_vc(c, in.data(), out, matrix, DType::i32, lane);
-  }, "rank 1 called all_to_all_vc");
-  expect_mismatch(3, [](Communicator& c, std::byte* out, Lane& lane) {
-    const std::vector<int64_t> sends = {1, 1, c.rank() == 1 ? 2 : 1}, receives = {1, 1, 1}, at = {0, 8, 16};
-    return all_to_all_v(c, in.data(), {sends, at}, out, {receives, at}, DType::i32, lane);
-  }, "all_to_all_v: rank 1 sends 2 elements to rank 2, which expects 1");
+  expect_mismatch(
+      3,
+      [](Communicator& c, std::byte* out, Lane& lane) {
+        const std::vector<int64_t> counts = {1, 2, 3}, at = {0, 1, c.rank() == 1 ? 4 : 3};
+        return all_gather_v(c, in.data(), out, {counts, at}, DType::i32, lane);
+      },
+      "rank 1 called all_gather_v count=6 dtype=i32 counts and displacements #");
+  expect_mismatch(
+      2,
+      [](Communicator& c, std::byte* out, Lane& lane) {
+        const std::vector<int64_t> matrix = {1, 1, 1, 1 + c.rank()};
+        return all_to_all_vc(c, in.data(), out, matrix, DType::i32, lane);
+      },
+      "rank 1 called all_to_all_vc");
+  expect_mismatch(
+      3,
+      [](Communicator& c, std::byte* out, Lane& lane) {
+        const std::vector<int64_t> sends = {1, 1, c.rank() == 1 ? 2 : 1}, receives = {1, 1, 1}, at = {0, 8, 16};
+        return all_to_all_v(c, in.data(), {sends, at}, out, {receives, at}, DType::i32, lane);
+      },
+      "all_to_all_v: rank 1 sends 2 elements to rank 2, which expects 1");
 }
 
 TEST(Mismatch, OfTheCombination) {
   if (!runnable({.op = "all_reduce"})) GTEST_SKIP() << "no table combines";
   static const Bytes in(4096);
-  expect_mismatch(2, [](Communicator& c, std::byte* out, Lane& lane) {
-    return all_reduce(c, in.data(), out, 8, DType::f32, c.rank() == 0 ? Combine::sum : Combine::maximum, lane);
-  }, "rank 1 called all_reduce count=8 dtype=f32 reduction=maximum, rank 0 called all_reduce count=8 dtype=f32 "
-     "reduction=sum");
+  expect_mismatch(
+      2,
+      [](Communicator& c, std::byte* out, Lane& lane) {
+        return all_reduce(c, in.data(), out, 8, DType::f32, c.rank() == 0 ? Combine::sum : Combine::maximum, lane);
+      },
+      "rank 1 called all_reduce count=8 dtype=f32 reduction=maximum, rank 0 called all_reduce count=8 dtype=f32 "
+      "reduction=sum");
 }
 
 TEST(Refused, BeforeAnythingIsAnnounced) {
@@ -264,7 +288,8 @@ TEST(Refused, BeforeAnythingIsAnnounced) {
   EXPECT_EQ(all_gather(comm, data, data, 1, DType::i4, own.lane).error().code, ErrorCode::unsupported);
   EXPECT_EQ(broadcast(comm, data, 1, DType::i32, 2, own.lane).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(broadcast(comm, data, 1, DType::i32, -1, own.lane).error().code, ErrorCode::invalid_argument);
-  EXPECT_EQ(all_gather_v(comm, data, data, {two, negative}, DType::i32, own.lane).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(all_gather_v(comm, data, data, {two, negative}, DType::i32, own.lane).error().code,
+            ErrorCode::invalid_argument);
   EXPECT_EQ(all_gather_v(comm, data, data, {one, one}, DType::i32, own.lane).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(all_to_all_vc(comm, data, data, two, DType::i32, own.lane).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(send(comm, data, 1, DType::i32, 0, own.lane).error().code, ErrorCode::invalid_argument);

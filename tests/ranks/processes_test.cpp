@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "collective_run.h"
 #include "launch.h"
 #include "roles.h"
 #include "tandem/exec/wait.h"
@@ -55,23 +56,30 @@ void expect_running(std::vector<RankProcess>& ranks) {
   for (auto& rank : ranks) ASSERT_EQ(rank.line(), "running");
 }
 
+bool combines() { return runnable({.op = "all_reduce"}); }
+
 class Processes : public testing::TestWithParam<int> {};
 
 TEST_P(Processes, ExchangeThroughWindows) {
   auto ranks = launch("exchange", GetParam(), new_address());
   expect_all_ok(ranks);
 }
-INSTANTIATE_TEST_SUITE_P(Sizes, Processes, testing::Values(1, 2, 3, 4, 8));
+TEST_P(Processes, CollectivesAreRight) {
+  auto ranks = launch("collectives", GetParam(), new_address());
+  expect_all_ok(ranks);
+}
+INSTANTIATE_TEST_SUITE_P(Sizes, Processes, testing::Values(1, 2, 3, 4, 5, 7, 8, 12));
 
 // Everybody but `victim` has to name it within 200 ms of `since`; how long the slowest took, in ms.
-double expect_named(std::vector<RankProcess>& ranks, size_t victim, int64_t since, const std::string& moment) {
+double expect_named(std::vector<RankProcess>& ranks, size_t victim, int64_t since, const std::string& moment,
+                    const std::string& operation = "exchange") {
   double slowest = 0;
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     if (rank == victim) continue;
     const Report report = report_of(ranks[rank]);
     expect_part(report.text, "peer_lost: ");
     expect_part(report.text, "rank " + std::to_string(victim) + " (process ");
-    expect_part(report.text, "exchange");
+    expect_part(report.text, operation + ": step ");
     const double milliseconds = static_cast<double>(report.at_ns - since) * 1e-6;
     EXPECT_LT(milliseconds, 200 * kSlower) << "rank " << rank << moment;
     slowest = std::max(slowest, milliseconds);
@@ -108,6 +116,48 @@ TEST(Death, IsNoticedAtEveryStep) {
   }
 }
 
+// Collectives in several turns: at every kind of step, in the first round and in the middle of a later one.
+TEST(Death, EndsEveryCollectiveAtEveryStep) {
+  size_t kills = 0;
+  for (const char* op : {"all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "ring"}) {
+    if (std::string(op).find("reduce") != std::string::npos && !combines()) continue;
+    const bool ring = std::string(op) == "ring";
+    const std::vector<std::string> steps = ring ? std::vector<std::string>{"sent", "taken", "await", "end"}
+                                                : std::vector<std::string>{"begin", "ready", "await", "end"};
+    for (const std::string& step : steps) {
+      for (const size_t victim : {0u, 1u, 2u}) {
+        const std::string fault =
+            "kill:rank=" + std::to_string(victim) + ":step=" + step + ":count=" + std::to_string(1 + kills % 7);
+        auto ranks = launch(std::string("loop ") + op, 3, new_address(), {{"TANDEM_FAULT", fault}});
+        expect_named(ranks, victim, monotonic_ns() + 20'000'000'000, std::string(op) + " " + fault,
+                     ring ? "batch_send_recv" : op);
+        EXPECT_TRUE(WIFSIGNALED(ranks[victim].wait())) << op << " " << fault;
+        ++kills;
+      }
+    }
+  }
+  std::cout << kills << " kills\n";
+}
+
+TEST(Death, OfACollectiveAtRandomMoments) {
+  std::mt19937 random(7);
+  double slowest = 0;
+  for (const char* op : {"all_gather", "broadcast", "all_to_all", "ring"}) {
+    for (int round = 0; round < 5; ++round) {
+      auto ranks = launch(std::string("loop ") + op, 4, new_address());
+      expect_running(ranks);
+      const size_t victim = random() % 4;
+      usleep(static_cast<useconds_t>(random() % 20'000));
+      const int64_t killed = monotonic_ns();
+      ranks[victim].signal(SIGKILL);
+      slowest = std::max(slowest,
+                         expect_named(ranks, victim, killed, op, op == std::string("ring") ? "batch_send_recv" : op));
+      EXPECT_TRUE(WIFSIGNALED(ranks[victim].wait()));
+    }
+  }
+  std::cout << "20 kills: the slowest survivor named the dead rank after " << slowest << " ms\n";
+}
+
 TEST(Death, TerminationOfOneEndsTheOthers) {
   auto ranks = launch("endless", 2, new_address());
   expect_running(ranks);
@@ -139,6 +189,16 @@ TEST(Stall, AStoppedRankTimesOutAndIsNamed) {
       expect_part(text, "timed_out: exchange: step ");
       expect_part(text, "rank 1 made no progress for ");
     }
+  }
+}
+
+TEST(Stall, AStoppedRankEndsMessagesToo) {
+  auto ranks = launch("loop ring", 3, new_address(),
+                      {{"TANDEM_FAULT", "stop:rank=1:step=taken:count=5"}, {"TANDEM_STALL_S", "0.3"}});
+  for (const size_t rank : {0u, 2u}) {
+    const std::string text = report_of(ranks[rank]).text;
+    expect_part(text, "timed_out: batch_send_recv: step ");
+    expect_part(text, "rank 1 made no progress for ");
   }
 }
 

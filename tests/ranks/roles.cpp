@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 
+#include "collective_run.h"
 #include "tandem/comm/communicator.h"
 #include "tandem/exec/wait.h"
 
@@ -115,6 +116,38 @@ int role_abort(Communicator& c) {
   return report(exchange(c, 1));
 }
 
+// Every case of this number of ranks.
+int role_collectives(Communicator& c) {
+  OwnLane own;
+  for (const CollectiveCase& one : read_collective_cases()) {
+    if (one.ranks != c.size() || !runnable(one)) continue;
+    if (const std::string text = run_case(one, c, own.lane); !text.empty()) return say(text), 1;
+  }
+  say("ok");
+  return 0;
+}
+
+// One round of an operator that runs in several turns; the ring is a batch of messages.
+Status round_of(const std::string& op, Communicator& c, Lane& lane) {
+  static std::vector<std::byte> in(1 << 20), out(1 << 20);
+  if (op != "ring") {
+    CollectiveCase one{.op = op, .type = DType::i32, .ranks = c.size(), .count = 20'000};
+    return call_collective(one, c, in.data(), out.data(), lane);
+  }
+  const int next = (c.rank() + 1) % c.size(), previous = (c.rank() + c.size() - 1) % c.size();
+  const Message both[] = {{Message::Kind::send, in.data(), 20'000, DType::i32, next},
+                          {Message::Kind::receive, out.data(), 20'000, DType::i32, previous}};
+  return batch_send_recv(c, both, lane);
+}
+
+int role_loop(const std::string& op, Communicator& c) {
+  OwnLane own;
+  Status status = round_of(op, c, own.lane);
+  say("running");
+  while (status) status = round_of(op, c, own.lane);
+  return say_error(status.error());
+}
+
 // A child of rank 0 stays alive with whatever it inherited, and must be of no help and no harm.
 int role_fork(Communicator& c) {
   if (Status s = exchange(c, 0); !s) return say_error(s.error());
@@ -188,8 +221,9 @@ using ConnectedRole = int (*)(Communicator&);
 
 ConnectedRole connected_role(const std::string& name) {
   static const std::map<std::string, ConnectedRole> roles = {
-      {"exchange", role_exchange}, {"endless", role_endless}, {"mismatch", role_mismatch}, {"leave", role_leave},
-      {"vanish", role_vanish},     {"abort", role_abort},     {"fork", role_fork},         {"orphan", role_orphan}};
+      {"exchange", role_exchange}, {"endless", role_endless}, {"mismatch", role_mismatch},
+      {"leave", role_leave},       {"vanish", role_vanish},   {"abort", role_abort},
+      {"fork", role_fork},         {"orphan", role_orphan},   {"collectives", role_collectives}};
   const auto found = roles.find(name);
   return found == roles.end() ? nullptr : found->second;
 }
@@ -200,11 +234,13 @@ int run_role(const std::string& role, int rank, int size, const std::string& add
   Rendezvous rendezvous{rank, size, "group", address, rank % 8, 0};
   if (role == "reconnect") return role_reconnect(rendezvous);
   if (role == "connect") return role_connect_only(rendezvous);
+  constexpr std::string_view kLoop = "loop ";
+  const bool loop = role.starts_with(kLoop);
   const ConnectedRole body = connected_role(role);
-  if (body == nullptr) return 126;
+  if (body == nullptr && !loop) return 126;
   auto made = Communicator::connect(rendezvous, kWindow);
   if (!made) return say_error(made.error());
-  return body(**made);
+  return loop ? role_loop(role.substr(kLoop.size()), **made) : body(**made);
 }
 
 }  // namespace tandem::test
