@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "tandem/kernels/cpu/rows.h"
-#include "tandem/kernels/gemm.h"
+#include "tandem/kernels/cpu/few_panel.h"
 
 // Few rows of activations by row-major weights: several rows of k at a time, whole lines of memory, sums of a span of
 // columns in L1.
@@ -31,10 +30,11 @@ TANDEM_INLINE void rows_strip(const RowsRun& run, const Vec (*x)[kSteps], int64_
   }
 #pragma GCC unroll 16
   for (int step = 0; step < kSteps; ++step) {
+    const float* offset = kOffset ? hidden(run.offset) : nullptr;
 #pragma GCC unroll 16
     for (int v = 0; v < kVecs; ++v) {
       Vec w = W::load(run.w.data, from + step * run.w.stride_k + c + v * kLanes);
-      if constexpr (kOffset) w = add(w, load(run.offset + c + v * kLanes));
+      if constexpr (kOffset) w = add(w, load(offset + c + v * kLanes));
       if constexpr (kRows > 1) keep_in_register(w);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) sum[r][v] = fma(x[r][step], w, sum[r][v]);
