@@ -15,6 +15,9 @@ inline constexpr int kIntRows = 2, kIntVecs = 2;
 inline constexpr int kIntRows = kLanes == 16 ? 12 : 6;
 inline constexpr int kIntVecs = kLanes == 4 ? 4 : 2;
 #endif
+// g++ spills the 16-bit sums of more rows where there are 16 registers.
+template <class Dot>
+inline constexpr int kRowsOf = Dot::kNarrow > 0 && kLanes == 8 ? 4 : kIntRows;
 inline constexpr int64_t kIntN = 64;
 inline constexpr int64_t kIntSteps = 64;  // a panel fills 16 KiB: it stays in L1 beside the rows that stream by
 inline constexpr int64_t kIntStrip = kIntVecs * kLanes;

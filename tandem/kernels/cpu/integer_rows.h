@@ -37,7 +37,7 @@ TANDEM_INLINE bool by_lines(const GemmArgs& args, int64_t m) {
   return m <= kMost && args.w.panel == kPanel;
 }
 
-// m rows as tiles of at most kIntRows rows, as equal as they can be. Step s of a run, row r of tile t:
+// m rows as tiles of at most kRowsOf<Dot> rows, as equal as they can be. Step s of a run, row r of tile t:
 //   x[run.steps_before * m + steps * first_row(t) + s * rows(t) + r]
 struct IntRows {
   int64_t m = 0, tiles = 0, runs = 0;
@@ -164,7 +164,7 @@ TANDEM_INLINE void pack_fast(const IntRows& rows, int64_t row, const void* x) {
 // Rows [first, first + m) of the call.
 template <class Dot>
 IntRows read_int_rows(const GemmArgs& args, int64_t first, int64_t m, const IntRun* runs, int64_t run_count, Lane& lane) {
-  IntRows rows{.m = m, .tiles = by_lines(args, m) ? m : (m + kIntRows - 1) / kIntRows, .runs = run_count, .run = runs};
+  IntRows rows{.m = m, .tiles = by_lines(args, m) ? m : (m + kRowsOf<Dot> - 1) / kRowsOf<Dot>, .runs = run_count, .run = runs};
   const IntRun* back = run_count > 0 ? runs + run_count - 1 : nullptr;
   const int64_t steps = back != nullptr ? back->steps_before + (back->last - back->first + Dot::kWidth - 1) / Dot::kWidth : 0;
   rows.x = take<int32_t>(*lane.scratch, steps * m);

@@ -89,26 +89,25 @@ void int_tile(const IntTile& tile) {
   }
 }
 
-constexpr int min_rows(int rows) { return rows < kIntRows ? rows : kIntRows; }
-
 template <class Dot>
 void int_tile(const IntTile& tile, int64_t rows) {
   static_assert(kIntRows <= 12);
+  constexpr int kMost = kRowsOf<Dot>;
   switch (rows) {
     case 1: return int_tile<1, Dot>(tile);
     case 2: return int_tile<2, Dot>(tile);
 #if !defined(TANDEM_ISA_IS_portable)
-    case 3: return int_tile<3, Dot>(tile);
-    case 4: return int_tile<4, Dot>(tile);
-    case 5: return int_tile<5, Dot>(tile);
-    case 6: return int_tile<6, Dot>(tile);
-    case 7: return int_tile<min_rows(7), Dot>(tile);
-    case 8: return int_tile<min_rows(8), Dot>(tile);
-    case 9: return int_tile<min_rows(9), Dot>(tile);
-    case 10: return int_tile<min_rows(10), Dot>(tile);
-    case 11: return int_tile<min_rows(11), Dot>(tile);
+    case 3: return int_tile<(3 < kMost ? 3 : kMost), Dot>(tile);
+    case 4: return int_tile<(4 < kMost ? 4 : kMost), Dot>(tile);
+    case 5: return int_tile<(5 < kMost ? 5 : kMost), Dot>(tile);
+    case 6: return int_tile<(6 < kMost ? 6 : kMost), Dot>(tile);
+    case 7: return int_tile<(7 < kMost ? 7 : kMost), Dot>(tile);
+    case 8: return int_tile<(8 < kMost ? 8 : kMost), Dot>(tile);
+    case 9: return int_tile<(9 < kMost ? 9 : kMost), Dot>(tile);
+    case 10: return int_tile<(10 < kMost ? 10 : kMost), Dot>(tile);
+    case 11: return int_tile<(11 < kMost ? 11 : kMost), Dot>(tile);
 #endif
-    default: return int_tile<kIntRows, Dot>(tile);
+    default: return int_tile<kMost, Dot>(tile);
   }
 }
 
