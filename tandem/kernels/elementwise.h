@@ -5,8 +5,10 @@
 #include "tandem/base/dtype.h"
 #include "tandem/exec/lane.h"
 
-// One f32 operation (f32, f16, bf16) per step and one rounding; i32 wraps.
-//   silu(v) = v / (1 + exp(-v));  gelu(v) = v * (1 - 1 / (1 + exp(2u))), u = sqrt(2/pi) * (v + 0.044715 v^3)
+// f32, f16, bf16: one f32 operation per step, one rounding at the store. i32 wraps and has copy, negate, absolute, add,
+// subtract, multiply, maximum, minimum. maximum and minimum: NaN wins, -0 < +0.
+//   silu(v) = v / (1 + exp(-v))
+//   gelu(v) = v / (1 + exp(-2 * u)), u = sqrt(2/pi) * (v + 0.044715 * ((v * v) * v))     (the tanh form)
 namespace tandem {
 
 enum class Unary : uint8_t { copy, negate, absolute, square_root, reciprocal, exponential, silu, gelu, scale };  // scale: x * alpha

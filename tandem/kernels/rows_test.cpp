@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <iostream>
+#include <utility>
 
 #include "tandem/kernels/test_data.h"
 
@@ -180,33 +181,89 @@ TEST(Reduce, AddRowsOfEveryType) {
   }
 }
 
-TEST(Rope, EveryTableEqualsTheModel) {
-  for (const DType type : {DType::f32, DType::f16, DType::bf16}) {
-    for (const int64_t dim : {2, 8, 30, 64, 128}) {
-      const int64_t rows = 3, heads = 2, half = dim / 2;
-      Random random{static_cast<uint64_t>(dim)};
-      Array x(type, rows * heads * dim), cosine(DType::f32, 9 * half), sine(DType::f32, 9 * half);
-      fill(x, random, "normal"), fill(cosine, random, "normal"), fill(sine, random, "normal");
-      const int64_t positions[] = {8, 0, 3};
-      Array expected = x;
-      for (int64_t i = 0; i < rows * heads * half; ++i) {
-        const int64_t row = i / (heads * half), place = i / half * dim + i % half, angle = positions[row] * half + i % half;
-        const float low = x.get(place), high = x.get(place + half), c = cosine.get(angle), s = sine.get(angle);
-        expected.set(place, std::fma(low, c, -(high * s)));
-        expected.set(place + half, std::fma(high, c, low * s));
-      }
-      for (const KernelTable* table : kernel_tables()) {
-        Array y = x;
-        const RopeArgs args{rows, heads, dim, y.data(), y.row_bytes(heads * dim), type, static_cast<const float*>(cosine.data()), static_cast<const float*>(sine.data()), positions};
-        table->rope.rope(args, lane_of(3));
-        if (table->name != "reference") {
-          ASSERT_EQ(expected.bytes, y.bytes) << table->name << " dim " << dim;
-        } else {
-          for (int64_t i = 0; i < y.count; ++i) ASSERT_NEAR(y.get(i), expected.get(i), 4 * unit_roundoff(type));
-        }
+// The two places of a head that turn by angle i.
+std::pair<int64_t, int64_t> pair_of(RopeForm form, int64_t dim, int64_t i) {
+  if (form == RopeForm::half) return {i, i + dim / 2};
+  if (form == RopeForm::interleave) return {2 * i, 2 * i + 1};
+  return i < dim / 4 ? std::pair(i, i + dim / 4) : std::pair(i + dim / 4, i + dim / 2);
+}
+
+TEST(Rope, CasesMatchTheScalarModelInEveryForm) {
+  int count = 0;
+  for (const Case& c : load_cases("kernels_rope.json")) {
+    const DType type = dtype_of(c, "dtype", "f16");
+    const int64_t rows = c.at("rows"), heads = c.at("heads"), dim = c.at("dim"), half = dim / 2;
+    const std::string name = c.at("form"), data = c.value("data", "normal");
+    const RopeForm form = name == "half" ? RopeForm::half : name == "interleave" ? RopeForm::interleave : RopeForm::quarter;
+    if (form == RopeForm::quarter && dim % 4 != 0) continue;
+    Random random{static_cast<uint64_t>(dim)};
+    Array x(type, rows * heads * dim), cosine(DType::f32, 9 * half), sine(DType::f32, 9 * half);
+    fill(x, random, data), fill(cosine, random, "normal"), fill(sine, random, "normal");
+    std::vector<int64_t> positions;
+    for (int64_t r = 0; r < rows; ++r) positions.push_back(random.below(9));
+    Array expected = x;
+    for (int64_t i = 0; i < rows * heads * half; ++i) {
+      const auto [a, b] = pair_of(form, dim, i % half);
+      const int64_t first = i / half * dim, angle = positions[static_cast<size_t>(i / (heads * half))] * half + i % half;
+      const float low = x.get(first + a), high = x.get(first + b), co = cosine.get(angle), si = sine.get(angle);
+      expected.set(first + a, canonical(std::fma(low, co, -(high * si))));
+      expected.set(first + b, canonical(std::fma(high, co, low * si)));
+    }
+    for (const KernelTable* table : kernel_tables()) {
+      Array y = x;
+      const RopeArgs args{rows, heads, dim, y.data(), y.row_bytes(heads * dim), type, static_cast<const float*>(cosine.data()),
+                          static_cast<const float*>(sine.data()), positions.data(), form};
+      table->rope.rope(args, lane_of(3));
+      if (table->name != "reference") {
+        ASSERT_EQ(expected.bytes, y.bytes) << table->name << c.dump();
+      } else if (data == "normal") {
+        for (int64_t i = 0; i < y.count; ++i) ASSERT_NEAR(y.get(i), expected.get(i), 4 * unit_roundoff(type)) << c.dump();
       }
     }
+    ++count;
   }
+  std::cout << "rope: " << count << " cases\n";
+  EXPECT_GT(count, 50);
+}
+
+TEST(Softmax, CasesMatchTheScalarModel) {
+  int count = 0;
+  for (const Case& c : load_cases("kernels_softmax.json")) {
+    const DType type = dtype_of(c, "dtype", "f16");
+    const int64_t rows = c.at("rows"), n = c.at("n");
+    Random random{c.value("seed", uint64_t{1})};
+    Array x(type, rows * n), expected(type, rows * n);
+    fill(x, random, c.value("data", "normal"));
+    for (int64_t i = 0; i < x.count; ++i) x.set(i, x.get(i) * c.value("gain", 1.0f));
+    for (int64_t i = 0; i < x.count && c.value("masked", false); ++i) {
+      if (random.below(3) == 0 || i < n) x.set(i, -INFINITY);  // the first row wholly
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      float top = -INFINITY;
+      for (int64_t i = r * n; i < (r + 1) * n; ++i) top = std::max(top, x.get(i));
+      std::vector<float> e, blocks;
+      for (int64_t i = r * n; i < (r + 1) * n; ++i) e.push_back(model_exp(x.get(i) - top));
+      const std::vector<float> ones(e.size(), 1.0f);
+      for (size_t b = 0; b < e.size(); b += 256) blocks.push_back(lanes16(e, ones, b, std::min(e.size(), b + 256)));
+      const float sum = blocks.empty() ? 1 : tree(blocks.data(), blocks.size());
+      for (int64_t i = 0; i < n; ++i) expected.set(r * n + i, canonical(e[static_cast<size_t>(i)] / sum));
+    }
+    for (const KernelTable* table : kernel_tables()) {
+      Array y(type, x.count), inplace = x;
+      table->norm.softmax({rows, n, x.data(), x.row_bytes(n), y.data(), y.row_bytes(n), type}, lane_of(3));
+      table->norm.softmax({rows, n, inplace.data(), x.row_bytes(n), inplace.data(), x.row_bytes(n), type}, lane_of(1));
+      ASSERT_EQ(y.bytes, inplace.bytes) << table->name << c.dump();
+      if (table->name != "reference") {
+        ASSERT_EQ(expected.bytes, y.bytes) << table->name << c.dump();
+      } else if (c.value("data", "normal") == "normal" && !c.value("masked", false)) {
+        const double bound = 1.05 * (2 * unit_roundoff(type) + static_cast<double>(n + 64) * 0x1p-23);
+        for (int64_t i = 0; i < y.count; ++i) ASSERT_NEAR(y.get(i), expected.get(i), bound * y.get(i) + least_spacing(type)) << c.dump();
+      }
+    }
+    ++count;
+  }
+  std::cout << "softmax: " << count << " cases\n";
+  EXPECT_GT(count, 50);
 }
 
 TEST(Moe, SwigluEqualsTheModel) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/kernels/cpu/kernels.h"
 #include "tandem/kernels/cpu/parts.h"
-#include "tandem/kernels/cpu/rows.h"
+#include "tandem/kernels/cpu/stream.h"
 
 namespace tandem::TANDEM_ISA {
 namespace {
@@ -60,14 +60,21 @@ void route_row(const TopKArgs& args, int64_t row, float* p, float* chosen) {
 }
 
 template <class T>
-void swiglu_row(const void* gate, const void* up, void* y, int64_t n) {
+void swiglu_piece(const SwigluArgs& args, int64_t row, int64_t first, int64_t last, bool past) {
+  constexpr auto kBytes = static_cast<int64_t>(sizeof(typename T::Element));
+  const void* gate = at(args.gate, row * args.gate_row_bytes + first * kBytes);
+  const void* up = at(args.up, row * args.up_row_bytes + first * kBytes);
+  alignas(64) char buffer[kPiece * kBytes];
+  const Out y(at(args.y, row * args.y_row_bytes + first * kBytes), buffer, past);
   const Vec one = set(1.0f);
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const int64_t count = n - i;
-    const Vec v = load_up_to<T>(gate, i, count);
+  write_vectors<T>(y.data(), last - first, [=](int64_t i, auto span) __attribute__((always_inline)) {
+    prefetch(at(gate, i * kBytes));
+    prefetch(at(up, i * kBytes));
+    const Vec v = load_span<T>(gate, i, span);
     const Vec silu = div(v, add(one, exp(neg(v))));
-    store_up_to<T>(y, i, mul(silu, load_up_to<T>(up, i, count)), count);
-  }
+    return mul(silu, load_span<T>(up, i, span));
+  });
+  y.finish((last - first) * kBytes);
 }
 
 }  // namespace
@@ -83,13 +90,9 @@ void top_k(const TopKArgs& args, Lane& lane) {
 }
 
 void swiglu(const SwigluArgs& args, Lane& lane) {
-  lane.team->parallel_for(args.rows, grain_of(kExpWork * args.n), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      with_float(args.dtype, [&]<class T>(T) {
-        swiglu_row<T>(at(args.gate, row * args.gate_row_bytes), at(args.up, row * args.up_row_bytes),
-                      at(args.y, row * args.y_row_bytes), args.n);
-      });
-    }
+  const bool past = args.y != args.gate && args.y != args.up && past_caches(args.rows * args.n * element_bytes(args.dtype));
+  for_pieces(args.rows, args.n, kExpWork, lane, [&](int64_t row, int64_t first, int64_t last) {
+    with_float(args.dtype, [&]<class T>(T) { swiglu_piece<T>(args, row, first, last, past); });
   });
 }
 

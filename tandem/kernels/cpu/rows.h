@@ -15,30 +15,56 @@ TANDEM_INLINE void* at(void* base, int64_t bytes) { return static_cast<char*>(ba
 
 // Element types of weights and rows: vector and scalar loads at an element index, a vector store.
 struct F32 {
+  static constexpr bool kKeepsNan = true;  // store_number() of a NaN gives some NaN
+  using Element = float;
   TANDEM_INLINE static Vec load(const void* p, int64_t i) { return TANDEM_ISA::load(static_cast<const float*>(p) + i); }
   TANDEM_INLINE static float one(const void* p, int64_t i) { return static_cast<const float*>(p)[i]; }
   TANDEM_INLINE static void store(void* p, int64_t i, Vec v) {
     TANDEM_ISA::store(static_cast<float*>(p) + i, canonical(v));
   }
+  TANDEM_INLINE static void store_number(void* p, int64_t i, Vec v) { TANDEM_ISA::store(static_cast<float*>(p) + i, v); }
   TANDEM_INLINE static void put(void* p, int64_t i, float v) { store_float(static_cast<float*>(p) + i, v); }
 };
+// f32 in scratch: bits as they are.
+struct Plain {
+  using Element = float;
+  TANDEM_INLINE static Vec load(const void* p, int64_t i) { return TANDEM_ISA::load(static_cast<const float*>(p) + i); }
+  TANDEM_INLINE static float one(const void* p, int64_t i) { return static_cast<const float*>(p)[i]; }
+  TANDEM_INLINE static void store(void* p, int64_t i, Vec v) { TANDEM_ISA::store(static_cast<float*>(p) + i, v); }
+  TANDEM_INLINE static void put(void* p, int64_t i, float v) { static_cast<float*>(p)[i] = v; }
+};
 struct F16 {
+  static constexpr bool kKeepsNan = true;
+  using Element = f16;
   TANDEM_INLINE static Vec load(const void* p, int64_t i) { return load_f16(static_cast<const f16*>(p) + i); }
   TANDEM_INLINE static float one(const void* p, int64_t i) { return to_float(static_cast<const f16*>(p)[i]); }
   TANDEM_INLINE static void store(void* p, int64_t i, Vec v) { store_f16(static_cast<f16*>(p) + i, v); }
+  TANDEM_INLINE static void store_number(void* p, int64_t i, Vec v) { store_f16_number(static_cast<f16*>(p) + i, v); }
   TANDEM_INLINE static void put(void* p, int64_t i, float v) { store_float(static_cast<f16*>(p) + i, v); }
 };
 struct Bf16 {
+  static constexpr bool kKeepsNan = false;
+  using Element = bf16;
   TANDEM_INLINE static Vec load(const void* p, int64_t i) { return load_bf16(static_cast<const bf16*>(p) + i); }
   TANDEM_INLINE static float one(const void* p, int64_t i) { return to_float(static_cast<const bf16*>(p)[i]); }
   TANDEM_INLINE static void store(void* p, int64_t i, Vec v) { store_bf16(static_cast<bf16*>(p) + i, v); }
+  TANDEM_INLINE static void store_number(void* p, int64_t i, Vec v) { store_bf16_number(static_cast<bf16*>(p) + i, v); }
   TANDEM_INLINE static void put(void* p, int64_t i, float v) { store_float(static_cast<bf16*>(p) + i, v); }
 };
 struct I8 {
+  using Element = int8_t;
   TANDEM_INLINE static Vec load(const void* p, int64_t i) { return to_f32(load_i8(static_cast<const int8_t*>(p) + i)); }
   TANDEM_INLINE static float one(const void* p, int64_t i) { return static_cast<const int8_t*>(p)[i]; }
 };
+struct I32 {
+  using Element = int32_t;
+  TANDEM_INLINE static Vec load(const void* p, int64_t i) { return to_f32(load_i(static_cast<const int32_t*>(p) + i)); }
+  TANDEM_INLINE static float one(const void* p, int64_t i) {
+    return static_cast<float>(static_cast<const int32_t*>(p)[i]);
+  }
+};
 struct I4 {
+  using Element = uint8_t;
   TANDEM_INLINE static Vec load(const void* p, int64_t i) { return load_i4(static_cast<const uint8_t*>(p), i); }
   TANDEM_INLINE static float one(const void* p, int64_t i) {
     return static_cast<float>(int4_get(static_cast<const uint8_t*>(p), i));

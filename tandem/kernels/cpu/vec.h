@@ -26,10 +26,32 @@ TANDEM_INLINE float max_nan(float a, float b) {
 }
 TANDEM_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 TANDEM_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-TANDEM_INLINE float first_lane(Vec v) {
+
+// Maximum and minimum: NaN wins, -0 < +0.
+TANDEM_INLINE Vec greater_of(Vec a, Vec b) {
+  const Vec same = if_equal(a, b, from_bits(and_i(bits_of(a), bits_of(b))), add(a, b));  // NaN where unordered
+  return if_greater(a, b, a, if_greater(b, a, b, same));
+}
+TANDEM_INLINE Vec lesser_of(Vec a, Vec b) {
+  const Vec same = if_equal(a, b, from_bits(or_i(bits_of(a), bits_of(b))), add(a, b));
+  return if_greater(a, b, b, if_greater(b, a, a, same));
+}
+
+// The greatest lane; NaN and the sign of a zero do not count.
+TANDEM_INLINE float greatest_lane(Vec v) {
   float lanes[kLanes];
   store(lanes, v);
-  return lanes[0];
+  float top = lanes[0];
+  for (int i = 1; i < kLanes; ++i) top = lanes[i] > top || top != top ? lanes[i] : top;
+  return top;
+}
+
+TANDEM_INLINE int32_t greatest_lane_i(VecI v) {
+  int32_t lanes[kLanes];
+  store_i(lanes, v);
+  int32_t top = lanes[0];
+  for (int i = 1; i < kLanes; ++i) top = lanes[i] > top ? lanes[i] : top;
+  return top;
 }
 
 // First `count` floats, zeros behind them.
@@ -91,13 +113,15 @@ class TreeSum {
 
 // tree() over 16 lanes held in 16 / kLanes vectors.
 TANDEM_INLINE float tree16(const Vec* vectors) {
-  float lanes[16];
+  Vec sums[16 / kLanes];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16 / kLanes; ++i) store(lanes + i * kLanes, vectors[i]);
-  for (int width = 16; width > 1; width /= 2) {
-    for (int i = 0; i < width / 2; ++i) lanes[i] = lanes[2 * i] + lanes[2 * i + 1];
+  for (int i = 0; i < 16 / kLanes; ++i) sums[i] = tree_lanes(vectors[i]);
+#pragma GCC unroll 4
+  for (int width = 16 / kLanes; width > 1; width /= 2) {
+#pragma GCC unroll 4
+    for (int i = 0; i < width / 2; ++i) sums[i] = add(sums[2 * i], sums[2 * i + 1]);
   }
-  return lanes[0];
+  return first_lane(sums[0]);
 }
 
 }  // namespace tandem::TANDEM_ISA

@@ -121,8 +121,61 @@ TANDEM_INLINE void store_i8x4(int8_t* to, VecI a, VecI b, VecI c, VecI d) {
   hn::StoreU(hn::DemoteTo(tag, d), tag, to + 3 * kLanes);
 #endif
 }
+// round_i of four vectors, saturated to int8, NaN as 0.
+TANDEM_INLINE void store_sat_i8x4(int8_t* to, Vec a, Vec b, Vec c, Vec d) {
+#if HWY_TARGET == HWY_AVX3
+  // NaN and what is beyond 32 bits become the least integer; the packs saturate the others.
+  const __m512i low = _mm512_packs_epi32(_mm512_cvtps_epi32(a.raw), _mm512_cvtps_epi32(b.raw));
+  const __m512i high = _mm512_packs_epi32(_mm512_cvtps_epi32(c.raw), _mm512_cvtps_epi32(d.raw));
+  const __m512i least = _mm512_set1_epi16(-32768);
+  if ((_mm512_cmpeq_epi16_mask(low, least) | _mm512_cmpeq_epi16_mask(high, least)) == 0) [[likely]] {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high)));
+    return;
+  }
+#elif HWY_TARGET == HWY_AVX2
+  const __m256i low = _mm256_packs_epi32(_mm256_cvtps_epi32(a.raw), _mm256_cvtps_epi32(b.raw));
+  const __m256i high = _mm256_packs_epi32(_mm256_cvtps_epi32(c.raw), _mm256_cvtps_epi32(d.raw));
+  const __m256i least = _mm256_set1_epi16(-32768);
+  const __m256i seen = _mm256_or_si256(_mm256_cmpeq_epi16(low, least), _mm256_cmpeq_epi16(high, least));
+  if (_mm256_testz_si256(seen, seen) != 0) [[likely]] {
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                        _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order));
+    return;
+  }
+#endif
+  const Vec most = set(127.0f), least_value = set(-128.0f);
+  a = zero_nan(at_least(at_most(a, most), least_value)), b = zero_nan(at_least(at_most(b, most), least_value));
+  c = zero_nan(at_least(at_most(c, most), least_value)), d = zero_nan(at_least(at_most(d, most), least_value));
+  store_i8x4(to, round_i(a), round_i(b), round_i(c), round_i(d));
+}
+TANDEM_INLINE bool any_nan(Vec a, Vec b, Vec c, Vec d) {
+#if HWY_TARGET == HWY_AVX3
+  return (_mm512_cmp_ps_mask(a.raw, b.raw, _CMP_UNORD_Q) | _mm512_cmp_ps_mask(c.raw, d.raw, _CMP_UNORD_Q)) != 0;
+#elif HWY_TARGET == HWY_AVX2
+  return _mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(a.raw, b.raw, _CMP_UNORD_Q),
+                                         _mm256_cmp_ps(c.raw, d.raw, _CMP_UNORD_Q))) != 0;
+#else
+  const auto ab = hn::And(hn::Eq(a, a), hn::Eq(b, b)), cd = hn::And(hn::Eq(c, c), hn::Eq(d, d));
+  return !hn::AllTrue(Tag(), hn::And(ab, cd));
+#endif
+}
 // Every even lane with the odd one beside it.
 TANDEM_INLINE Vec swap_pairs(Vec v) { return hn::Shuffle2301(v); }
+TANDEM_INLINE float first_lane(Vec v) { return hn::GetLane(v); }
+// tree() over the lanes, in every lane.
+TANDEM_INLINE Vec tree_lanes(Vec v) {
+  v = hn::Add(v, hn::Shuffle2301(v));
+  v = hn::Add(v, hn::Shuffle1032(v));
+#if HWY_TARGET == HWY_AVX3
+  v = hn::Add(v, Vec{_mm512_shuffle_f32x4(v.raw, v.raw, 0xb1)});
+  v = hn::Add(v, Vec{_mm512_shuffle_f32x4(v.raw, v.raw, 0x4e)});
+#elif HWY_TARGET == HWY_AVX2
+  v = hn::Add(v, Vec{_mm256_permute2f128_ps(v.raw, v.raw, 1)});
+#endif
+  return v;
+}
 // Past the caches; `to` on a whole vector. stream_fence() before another thread reads it.
 TANDEM_INLINE void stream(float* to, Vec v) { hn::Stream(v, Tag(), to); }
 TANDEM_INLINE void stream_fence() {
@@ -225,18 +278,21 @@ TANDEM_INLINE Vec load_i4(const uint8_t* base, int64_t index) {
   return to_f32(shift_right<28>(spread << load_i(kShifts)));
 }
 
-TANDEM_INLINE void store_f16(f16* to, Vec v) {
+// Of numbers; NaN gives any NaN, or none at all for bf16.
+TANDEM_INLINE void store_f16_number(f16* to, Vec v) {
   const hn::Rebind<hwy::float16_t, Tag> tag;
-  hn::StoreU(hn::DemoteTo(tag, canonical(v)), tag, reinterpret_cast<hwy::float16_t*>(to));
+  hn::StoreU(hn::DemoteTo(tag, v), tag, reinterpret_cast<hwy::float16_t*>(to));
 }
-TANDEM_INLINE void store_bf16(bf16* to, Vec v) {
+TANDEM_INLINE void store_bf16_number(bf16* to, Vec v) {
   const hn::Rebind<uint32_t, Tag> wide;
   const hn::Rebind<uint16_t, Tag> tag;
-  const auto bits = hn::BitCast(wide, canonical(v));
+  const auto bits = hn::BitCast(wide, v);
   const auto even = hn::And(hn::ShiftRight<16>(bits), hn::Set(wide, 1u));
   const auto top = hn::ShiftRight<16>(hn::Add(bits, hn::Add(even, hn::Set(wide, 0x7fffu))));
   hn::StoreU(hn::DemoteTo(tag, hn::BitCast(TagI(), top)), tag, reinterpret_cast<uint16_t*>(to));
 }
+TANDEM_INLINE void store_f16(f16* to, Vec v) { store_f16_number(to, canonical(v)); }
+TANDEM_INLINE void store_bf16(bf16* to, Vec v) { store_bf16_number(to, canonical(v)); }
 
 // out[i][j] = in[j][i] for 4 x 4 floats.
 TANDEM_INLINE void transpose4x4(const float* in, int64_t in_stride, float* out, int64_t out_stride) {

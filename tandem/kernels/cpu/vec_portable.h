@@ -79,8 +79,13 @@ TANDEM_INLINE Vec zero_nan(Vec v) { return from_bits(bits_of(v) & (v == v)); }
 TANDEM_INLINE Vec canonical(Vec v) { return select(v == v, v, set(tandem::float_from_bits(0x7fc00000u))); }
 
 TANDEM_INLINE VecI set_i(int32_t value) { return VecI{value, value, value, value}; }
-TANDEM_INLINE VecI add_i(VecI a, VecI b) { return a + b; }
-TANDEM_INLINE VecI sub_i(VecI a, VecI b) { return a - b; }
+typedef uint32_t VecU __attribute__((vector_size(16)));  // integers wrap
+TANDEM_INLINE VecI add_i(VecI a, VecI b) {
+  return reinterpret_cast<VecI>(reinterpret_cast<VecU>(a) + reinterpret_cast<VecU>(b));
+}
+TANDEM_INLINE VecI sub_i(VecI a, VecI b) {
+  return reinterpret_cast<VecI>(reinterpret_cast<VecU>(a) - reinterpret_cast<VecU>(b));
+}
 TANDEM_INLINE VecI or_i(VecI a, VecI b) { return a | b; }
 template <int kBits>
 TANDEM_INLINE VecI shift_left(VecI a) { return a << kBits; }
@@ -98,7 +103,6 @@ TANDEM_INLINE VecI and_xor(VecI a, VecI mask, VecI flip) { return (a & mask) ^ f
 
 TANDEM_INLINE VecI and_i(VecI a, VecI b) { return a & b; }
 TANDEM_INLINE VecI mul_i(VecI a, VecI b) {
-  typedef uint32_t VecU __attribute__((vector_size(16)));
   return reinterpret_cast<VecI>(reinterpret_cast<VecU>(a) * reinterpret_cast<VecU>(b));
 }
 TANDEM_INLINE VecI max_i(VecI a, VecI b) { return (a & (a > b)) | (b & ~(a > b)); }
@@ -114,8 +118,24 @@ TANDEM_INLINE void store_i8x4(int8_t* to, VecI a, VecI b, VecI c, VecI d) {
     to[3 * kLanes + i] = static_cast<int8_t>(d[i]);
   }
 }
+// round_i of four vectors, saturated to int8, NaN as 0.
+TANDEM_INLINE void store_sat_i8x4(int8_t* to, Vec a, Vec b, Vec c, Vec d) {
+  const Vec most = set(127.0f), least = set(-128.0f);
+  store_i8x4(to, round_i(zero_nan(at_least(at_most(a, most), least))), round_i(zero_nan(at_least(at_most(b, most), least))),
+             round_i(zero_nan(at_least(at_most(c, most), least))), round_i(zero_nan(at_least(at_most(d, most), least))));
+}
+TANDEM_INLINE bool any_nan(Vec a, Vec b, Vec c, Vec d) {
+  const VecI numbers = (a == a) & (b == b) & (c == c) & (d == d);
+  return (numbers[0] & numbers[1] & numbers[2] & numbers[3]) == 0;
+}
 // Every even lane with the odd one beside it.
 TANDEM_INLINE Vec swap_pairs(Vec v) { return __builtin_shufflevector(v, v, 1, 0, 3, 2); }
+TANDEM_INLINE float first_lane(Vec v) { return v[0]; }
+// tree() over the lanes, in every lane.
+TANDEM_INLINE Vec tree_lanes(Vec v) {
+  v = v + __builtin_shufflevector(v, v, 1, 0, 3, 2);
+  return v + __builtin_shufflevector(v, v, 2, 3, 0, 1);
+}
 // Past the caches where the set can; `to` on a whole vector. stream_fence() before another thread reads it.
 TANDEM_INLINE void stream(float* to, Vec v) { store(to, v); }
 TANDEM_INLINE void stream_fence() {}
@@ -163,6 +183,9 @@ TANDEM_INLINE void store_f16(f16* to, Vec v) {
 TANDEM_INLINE void store_bf16(bf16* to, Vec v) {
   for (int i = 0; i < kLanes; ++i) to[i] = tandem::to_bf16(v[i]);
 }
+
+TANDEM_INLINE void store_f16_number(f16* to, Vec v) { store_f16(to, v); }
+TANDEM_INLINE void store_bf16_number(bf16* to, Vec v) { store_bf16(to, v); }
 
 // out[i][j] = in[j][i] for 4 x 4 floats.
 TANDEM_INLINE void transpose4x4(const float* in, int64_t in_stride, float* out, int64_t out_stride) {

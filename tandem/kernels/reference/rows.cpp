@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "tandem/kernels/reference/element.h"
 #include "tandem/kernels/reference/table.h"
@@ -67,17 +69,40 @@ void cast(const CastArgs& args, Lane&) {
   for (int64_t i = 0; i < args.count; ++i) put(args.y, args.y_dtype, i, get(args.x, args.x_dtype, i));
 }
 
+void softmax(const SoftmaxArgs& args, Lane&) {
+  for (int64_t row = 0; row < args.rows; ++row) {
+    const void* x = at(args.x, row * args.x_row_bytes);
+    std::vector<double> e(static_cast<size_t>(args.n));
+    double top = -INFINITY, sum = 0;
+    for (int64_t c = 0; c < args.n; ++c) top = std::fmax(top, get(x, args.dtype, c));
+    for (int64_t c = 0; c < args.n; ++c) sum += e[static_cast<size_t>(c)] = std::exp(get(x, args.dtype, c) - top);
+    for (int64_t c = 0; c < args.n; ++c) put(at(args.y, row * args.y_row_bytes), args.dtype, c, e[static_cast<size_t>(c)] / sum);
+  }
+}
+
+namespace {
+
+// The two elements of a head that turn by angle i.
+std::pair<int64_t, int64_t> pair_of(const RopeArgs& args, int64_t i) {
+  const int64_t half = args.head_dim / 2, quarter = args.head_dim / 4;
+  if (args.form == RopeForm::interleave) return {2 * i, 2 * i + 1};
+  if (args.form == RopeForm::half) return {i, i + half};
+  return i < quarter ? std::pair(i, i + quarter) : std::pair(i + quarter, i + half);
+}
+
+}  // namespace
+
 void rope(const RopeArgs& args, Lane&) {
   const int64_t half = args.head_dim / 2;
   for (int64_t row = 0; row < args.rows; ++row) {
     void* x = at(args.x, row * args.row_bytes);
     for (int64_t i = 0; i < args.heads * half; ++i) {
-      const int64_t place = i / half * args.head_dim + i % half;
-      const int64_t angle = args.positions[row] * half + i % half;
-      const double low = get(x, args.dtype, place), high = get(x, args.dtype, place + half);
+      const auto [a, b] = pair_of(args, i % half);
+      const int64_t first = i / half * args.head_dim, angle = args.positions[row] * half + i % half;
+      const double low = get(x, args.dtype, first + a), high = get(x, args.dtype, first + b);
       const double c = static_cast<double>(args.cos[angle]), s = static_cast<double>(args.sin[angle]);
-      put(x, args.dtype, place, low * c - high * s);
-      put(x, args.dtype, place + half, high * c + low * s);
+      put(x, args.dtype, first + a, low * c - high * s);
+      put(x, args.dtype, first + b, high * c + low * s);
     }
   }
 }
