@@ -6,6 +6,7 @@
 namespace tandem::TANDEM_ISA {
 
 // Sums fill the registers beside a strip of weights and one activation.
+static_assert(kStripVecs == 2);
 inline constexpr int kTileMost = (kRegisters - kStripVecs - 1) / kStripVecs;
 static_assert(kTileMost * kStripVecs >= kFmaInFlight);
 
@@ -66,6 +67,7 @@ struct Stored {
 
   TANDEM_INLINE Stored(const StoredRows& from, const float* shifts)
       : row(static_cast<const char*>(from.row)), pitch(from.pitch), phase(from.phase) {
+#pragma GCC unroll 16
     for (int v = 0; v < kStripVecs; ++v) shift[v] = TANDEM_ISA::load(shifts + kStripIndex * kStripColumns + v * kLanes);
   }
   TANDEM_INLINE void load(int64_t kk, Vec* w) const {
@@ -104,7 +106,9 @@ TANDEM_INLINE void end_tile(const Tile& tile, Vec (&sum)[kRows][kStripVecs]) {
 }
 
 template <int kRows, class Weights>
-void run_tile(const Tile& tile, const Weights& weights) {
+void run_tile(const Tile& tile, const Weights& shared) {
+  const Weights weights = shared;  // read once: nothing the loop stores can change it
+  const int64_t count = tile.count, next_step = tile.next_step;
   Vec sum[kRows][kStripVecs];
   if (tile.begin == nullptr) {
     for_tile<kRows>([&](int r, int v) { sum[r][v] = set(0.0f); });
@@ -113,18 +117,19 @@ void run_tile(const Tile& tile, const Weights& weights) {
   }
   const float* x = tile.x;
   const char* next = tile.next;
-  for (int64_t kk = 0; kk < tile.count; ++kk, x += kRows, next += tile.next_step) {
+  for (int64_t kk = 0; kk < count; ++kk, x += kRows, next += next_step) {
     Vec w[kStripVecs];
     weights.load(kk, w);
     __builtin_prefetch(next, 0, 2);
-#pragma GCC unroll 16
-    for (int v = 0; v < kStripVecs; ++v) keep_in_register(w[v]);
+    Vec w0 = w[0], w1 = w[1];  // an array that asm touches would be stored in every step
+    keep_in_register(w0);
+    keep_in_register(w1);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       Vec a = set(x[r]);
       keep_in_register(a);
-#pragma GCC unroll 16
-      for (int v = 0; v < kStripVecs; ++v) sum[r][v] = fma(a, w[v], sum[r][v]);
+      sum[r][0] = fma(a, w0, sum[r][0]);
+      sum[r][1] = fma(a, w1, sum[r][1]);
     }
   }
   end_tile<kRows>(tile, sum);
