@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tandem/kernels/cpu/isa.h"
+#if defined(TANDEM_ISA_IS_portable)
+#include "tandem/kernels/cpu/kernels.h"
+
+// A fused multiply-add in software costs more than the memory it waits for: few rows are tiles like any others.
+bool tandem::TANDEM_ISA::gemm_few(const GemmArgs&, Lane&) { return false; }
+#else
 #include "tandem/kernels/cpu/few_panel.h"
 #include "tandem/kernels/cpu/few_rows.h"
 #include "tandem/kernels/cpu/few_turned.h"
@@ -260,3 +267,4 @@ bool gemm_few(const GemmArgs& args, Lane& lane) {
 }
 
 }  // namespace tandem::TANDEM_ISA
+#endif
