@@ -11,6 +11,13 @@ set(TANDEM_PUBLIC_HEADERS
   comm/communicator.h comm/collectives.h
   ops/plan.h ops/mm_all_reduce.h)
 
+# For writers of kernels (docs/kernels.md): the contracts, and the vocabulary that tandem_isa() compiles for each table.
+set(TANDEM_KERNEL_HEADERS
+  exec/team.h
+  kernels/attention.h kernels/elementwise.h kernels/moe.h kernels/norm.h kernels/quant.h kernels/rope.h kernels/table.h
+  kernels/cpu/failure.h kernels/cpu/isa.h kernels/cpu/narrow.h kernels/cpu/parts.h kernels/cpu/rows.h kernels/cpu/stream.h
+  kernels/cpu/vec.h kernels/cpu/vec_highway.h kernels/cpu/vec_portable.h)
+
 # First and last: what uninstall needs to know.
 install(CODE "set(tandem_build \"${CMAKE_BINARY_DIR}\")")
 install(SCRIPT ${CMAKE_SOURCE_DIR}/cmake/install_record.cmake)
@@ -24,13 +31,14 @@ if(TARGET tandem_tool)
   install(TARGETS tandem_tool RUNTIME DESTINATION bin)
 endif()
 
-foreach(header ${TANDEM_PUBLIC_HEADERS})
+foreach(header ${TANDEM_PUBLIC_HEADERS} ${TANDEM_KERNEL_HEADERS})
   get_filename_component(folder ${header} DIRECTORY)
   install(FILES ${CMAKE_SOURCE_DIR}/tandem/${header} DESTINATION include/tandem/${folder})
 endforeach()
 install(FILES ${CMAKE_BINARY_DIR}/generated/tandem/version.h DESTINATION include/tandem)
 
 set(package ${CMAKE_BINARY_DIR}/generated/package)
+get_property(TANDEM_ISA_TABLES GLOBAL PROPERTY TANDEM_ISA_TABLES)
 configure_package_config_file(${CMAKE_SOURCE_DIR}/packaging/tandemConfig.cmake.in ${package}/tandemConfig.cmake
                               INSTALL_DESTINATION lib/cmake/tandem NO_SET_AND_CHECK_MACRO)
 set(compatibility SameMinorVersion)
@@ -38,7 +46,8 @@ if(PROJECT_VERSION_MAJOR GREATER 0)
   set(compatibility SameMajorVersion)
 endif()
 write_basic_package_version_file(${package}/tandemConfigVersion.cmake COMPATIBILITY ${compatibility})
-install(FILES ${package}/tandemConfig.cmake ${package}/tandemConfigVersion.cmake DESTINATION lib/cmake/tandem)
+install(FILES ${package}/tandemConfig.cmake ${package}/tandemConfigVersion.cmake ${CMAKE_SOURCE_DIR}/cmake/kernels.cmake
+        DESTINATION lib/cmake/tandem)
 install(EXPORT tandem NAMESPACE tandem:: FILE tandemTargets.cmake DESTINATION lib/cmake/tandem)
 configure_file(${CMAKE_SOURCE_DIR}/packaging/tandem.pc.in ${package}/tandem.pc @ONLY)
 install(FILES ${package}/tandem.pc DESTINATION lib/pkgconfig)

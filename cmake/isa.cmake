@@ -15,4 +15,6 @@ function(tandem_isa name)
   target_compile_options(tandem_isa_${name} PRIVATE -O2 -fno-exceptions -fno-rtti ${ARGN})
   set_property(GLOBAL APPEND PROPERTY TANDEM_ISA_OBJECTS $<TARGET_OBJECTS:tandem_isa_${name}>)
   set_property(GLOBAL APPEND PROPERTY TANDEM_ISA_NAMES ${name})
+  string(REPLACE ";" "|" table "${name};${ARGN}") # for tandem_isa() of the installed package
+  set_property(GLOBAL APPEND PROPERTY TANDEM_ISA_TABLES ${table})
 endfunction()

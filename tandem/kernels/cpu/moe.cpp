@@ -90,7 +90,8 @@ void top_k(const TopKArgs& args, Lane& lane) {
 }
 
 void swiglu(const SwigluArgs& args, Lane& lane) {
-  const bool past = args.y != args.gate && args.y != args.up && past_caches(args.rows * args.n * element_bytes(args.dtype));
+  const bool in_place = args.y == args.gate || args.y == args.up;
+  const bool past = !in_place && past_caches(args.rows * args.n * element_bytes(args.dtype));
   for_pieces(args.rows, args.n, kExpWork, lane, [&](int64_t row, int64_t first, int64_t last) {
     with_float(args.dtype, [&]<class T>(T) { swiglu_piece<T>(args, row, first, last, past); });
   });

@@ -21,11 +21,11 @@ class FusedQuotient {
  private:
   Vec minus_, inverse_;
 };
-// For quotients below 2^7 that are rounded to an integer at once, three steps: after one correction q is the nearest f32
-// of v / s * (1 + e), |e| < 2^-45.9, and only an f32 beside a half matters. The border between that f32 and the half is an
-// odd M of 25 bits with M = +-1 modulo 2^16; q is wrong only where |v - M * s| < 16 units of the 49-bit product, and v ends
-// in at least 24 zero bits there, so the low 16 bits of s's significand would lie within 16 of zero, zero itself (a tie
-// of a quotient, which cannot be) excluded. safe() leaves such s to the others.
+// For quotients below 2^7 that are rounded to an integer at once, three steps: after one correction q is the nearest
+// f32 of v / s * (1 + e), |e| < 2^-45.9, and only an f32 beside a half matters. The border between that f32 and the half
+// is an odd M of 25 bits with M = +-1 modulo 2^16; q is wrong only where |v - M * s| < 16 units of the 49-bit product,
+// and v ends in at least 24 zero bits there, so the low 16 bits of s's significand would lie within 16 of zero, zero
+// itself (a tie of a quotient, which cannot be) excluded. safe() leaves such s to the others.
 class RoundedQuotient {
  public:
   TANDEM_INLINE static bool safe(float s) {
@@ -76,7 +76,8 @@ TANDEM_INLINE void pack_nibbles(const int8_t* from, int64_t n, uint8_t* to) {
   for (; i < n; i += 2) to[i / 2] = static_cast<uint8_t>((from[i] & 15) | (from[i + 1] & 15) << 4);
 }
 
-// Columns from `first` (even for int4) of one row of int8 or int4: bytes() takes int8, finish() brings them to their place.
+// Columns from `first` (even for int4) of one row of int8 or int4: bytes() takes int8, finish() brings them to their
+// place.
 class NarrowOut {
  public:
   TANDEM_INLINE NarrowOut(void* row, DType type, int64_t first, bool past)

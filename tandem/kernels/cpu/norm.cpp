@@ -9,6 +9,8 @@ namespace {
 constexpr int64_t kRowWork = 4;   // multiply-adds one element of a row is worth
 constexpr int64_t kExpWork = 16;  // with an exp
 
+// Prefetch distance: the row itself, its sums and two rows of results share L1, so nothing is fetched far ahead.
+constexpr int64_t kAheadInRow = 1024;
 constexpr int64_t kBlock = 256;
 constexpr int kGroup = 16 / kLanes;
 
@@ -51,18 +53,18 @@ struct Slice {
   float* values;  // y in f32
   void* norm;
   int64_t first, count;
-  // Bytes to the element below: the next row is fetched while this one is normalised.
-  int64_t x_ahead, residual_ahead;
 };
 
-// y = rd_T(x + residual) of one slice; the sum of its squares. f16 and f32 keep a NaN through the plain store, so that the
-// sum tells whether the slice needs a second look; bf16 replaces it at once.
+// y = rd_T(x + residual) of one slice; the sum of its squares. f16 and f32 keep a NaN through the plain store, so that
+// the sum tells whether the slice needs a second look; bf16 replaces it at once.
 template <class T, class X, bool kAdd>
 float add_slice(const Slice s) {
   const float squares = row_sum(s.count, [=](int64_t c, Vec lane, auto span) __attribute__((always_inline)) {
     const int64_t i = s.first + c;
+    prefetch(at(s.x, i * static_cast<int64_t>(sizeof(typename X::Element))), kAheadInRow);
     Vec v = load_span<X>(s.x, i, span);
     if constexpr (kAdd) {
+      prefetch(at(s.residual, i * static_cast<int64_t>(sizeof(typename T::Element))), kAheadInRow);
       v = add(v, load_span<T>(s.residual, i, span));
     }
     if constexpr (sizeof(span) == sizeof(Whole) && T::kKeepsNan) {
@@ -82,7 +84,7 @@ float add_slice(const Slice s) {
   return squares;
 }
 
-template <class T, class X, bool kAdd>
+template <class T>
 void norm_slice(const Slice s, const float* gamma, float squares, float epsilon) {
   const Vec inverse = div(set(1.0f), set(static_cast<float>(s.count)));
   const Vec mean = add(mul(set(squares), inverse), set(epsilon));
@@ -90,11 +92,6 @@ void norm_slice(const Slice s, const float* gamma, float squares, float epsilon)
   const float* values = s.values + s.first;
   write_vectors<T>(at(s.norm, s.first * static_cast<int64_t>(sizeof(typename T::Element))), s.count,
                    [=](int64_t c, auto span) __attribute__((always_inline)) {
-                     const int64_t i = s.first + c;
-                     prefetch(at(s.x, i * static_cast<int64_t>(sizeof(typename X::Element))), s.x_ahead);
-                     if constexpr (kAdd) {
-                       prefetch(at(s.residual, i * static_cast<int64_t>(sizeof(typename T::Element))), s.residual_ahead);
-                     }
                      return mul(mul(load_span<Plain>(values, c, span), rstd), load_span<Plain>(gamma, c, span));
                    });
 }
@@ -108,17 +105,10 @@ void norm_row(const AddRmsNormArgs& args, int64_t row, float* values, const floa
   const Out norm(at(args.norm, row * args.norm_row_bytes), buffer + stride, past && args.norm != nullptr);
   Slice s{args.x_rows != nullptr ? args.x_rows[row] : at(args.x, row * args.x_row_bytes),
           args.residual == nullptr ? nullptr : at(args.residual, row * args.residual_row_bytes),
-          y.data(), values, norm.data(), 0, args.n / args.heads,
-          args.x_rows != nullptr ? args.n * static_cast<int64_t>(sizeof(typename X::Element)) : args.x_row_bytes,
-          args.residual_row_bytes};
+          y.data(), values, norm.data(), 0, args.n / args.heads};
   for (; s.first < args.n; s.first += s.count) {
-    if (s.residual != nullptr) {
-      const float squares = add_slice<T, X, true>(s);
-      if (args.norm != nullptr) norm_slice<T, X, true>(s, gamma, squares, args.epsilon);
-    } else {
-      const float squares = add_slice<T, X, false>(s);
-      if (args.norm != nullptr) norm_slice<T, X, false>(s, gamma, squares, args.epsilon);
-    }
+    const float squares = s.residual != nullptr ? add_slice<T, X, true>(s) : add_slice<T, X, false>(s);
+    if (args.norm != nullptr) norm_slice<T>(s, gamma, squares, args.epsilon);
   }
   y.finish(bytes);
   if (args.norm != nullptr) norm.finish(bytes);

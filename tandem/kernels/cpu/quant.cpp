@@ -222,7 +222,8 @@ Scaling scaling_of(const Range& range, DType type, bool asymmetric) {
 
 // y = sat(round(v / scale + offset)) of a whole row.
 template <class Quotient, class RowOf>
-TANDEM_INLINE void write_dynamic(const RowOf& from, const DynamicQuantArgs& args, const Scaling& by, int64_t row, bool past) {
+TANDEM_INLINE void write_dynamic(const RowOf& from, const DynamicQuantArgs& args, const Scaling& by, int64_t row,
+                                 bool past) {
   const Quotient quotient(by.scale);
   const Vec offset = set(by.offset);
   const int64_t element = element_bytes(args.x_dtype);

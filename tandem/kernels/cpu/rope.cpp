@@ -22,7 +22,8 @@ void rotate_apart(void* x, int64_t first, int64_t distance, int64_t count, const
     prefetch(at(x, (first + distance + i) * static_cast<int64_t>(sizeof(typename T::Element))));
     turn(i, low, high, Whole());
     turn(i + kLanes, low2, high2, Whole());
-    store4<T>(x, first + i, low, first + distance + i, high, first + i + kLanes, low2, first + distance + i + kLanes, high2);
+    const int64_t a = first + i, b = a + distance;
+    store4<T>(x, a, low, b, high, a + kLanes, low2, b + kLanes, high2);
   }
   for (; i < count; i += kLanes) {
     const Some some{min64(kLanes, count - i)};

@@ -22,7 +22,9 @@ struct F32 {
   TANDEM_INLINE static void store(void* p, int64_t i, Vec v) {
     TANDEM_ISA::store(static_cast<float*>(p) + i, canonical(v));
   }
-  TANDEM_INLINE static void store_number(void* p, int64_t i, Vec v) { TANDEM_ISA::store(static_cast<float*>(p) + i, v); }
+  TANDEM_INLINE static void store_number(void* p, int64_t i, Vec v) {
+    TANDEM_ISA::store(static_cast<float*>(p) + i, v);
+  }
   TANDEM_INLINE static void put(void* p, int64_t i, float v) { store_float(static_cast<float*>(p) + i, v); }
 };
 // f32 in scratch: bits as they are.

@@ -121,8 +121,9 @@ TANDEM_INLINE void store_i8x4(int8_t* to, VecI a, VecI b, VecI c, VecI d) {
 // round_i of four vectors, saturated to int8, NaN as 0.
 TANDEM_INLINE void store_sat_i8x4(int8_t* to, Vec a, Vec b, Vec c, Vec d) {
   const Vec most = set(127.0f), least = set(-128.0f);
-  store_i8x4(to, round_i(zero_nan(at_least(at_most(a, most), least))), round_i(zero_nan(at_least(at_most(b, most), least))),
-             round_i(zero_nan(at_least(at_most(c, most), least))), round_i(zero_nan(at_least(at_most(d, most), least))));
+  a = zero_nan(at_least(at_most(a, most), least)), b = zero_nan(at_least(at_most(b, most), least));
+  c = zero_nan(at_least(at_most(c, most), least)), d = zero_nan(at_least(at_most(d, most), least));
+  store_i8x4(to, round_i(a), round_i(b), round_i(c), round_i(d));
 }
 TANDEM_INLINE bool any_nan(Vec a, Vec b, Vec c, Vec d) {
   const VecI numbers = (a == a) & (b == b) & (c == c) & (d == d);
