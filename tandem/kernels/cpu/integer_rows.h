@@ -163,7 +163,8 @@ TANDEM_INLINE void pack_fast(const IntRows& rows, int64_t row, const void* x) {
 
 // Rows [first, first + m) of the call. Static: its parallel loop must not be a symbol of the library.
 template <class Dot>
-static IntRows read_int_rows(const GemmArgs& args, int64_t first, int64_t m, const IntRun* runs, int64_t run_count, Lane& lane) {
+static IntRows read_int_rows(const GemmArgs& args, int64_t first, int64_t m, const IntRun* runs, int64_t run_count,
+                             Lane& lane) {
   IntRows rows{.m = m, .tiles = by_lines(args, m) ? m : (m + kRowsOf<Dot> - 1) / kRowsOf<Dot>, .runs = run_count, .run = runs};
   const IntRun* back = run_count > 0 ? runs + run_count - 1 : nullptr;
   const int64_t steps = back != nullptr ? back->steps_before + (back->last - back->first + Dot::kWidth - 1) / Dot::kWidth : 0;
