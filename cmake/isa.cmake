@@ -4,6 +4,10 @@
 # Behind tandem_flags on the command line: -fno-fast-math there would bring errno, and with it calls of sqrtf(), back.
 add_library(tandem_isa_flags INTERFACE)
 target_compile_options(tandem_isa_flags INTERFACE -fno-math-errno)
+# Kernels take operands at any address.
+if(TANDEM_SANITIZE MATCHES "undefined")
+  target_compile_options(tandem_isa_flags INTERFACE -fno-sanitize=alignment)
+endif()
 
 function(tandem_isa name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/cpu/*.cpp)
