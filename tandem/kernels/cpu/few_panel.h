@@ -211,7 +211,9 @@ TANDEM_INLINE void panel_pass(const PanelRun& run) {
 #pragma GCC unroll 16
     for (int u = 0; u < kUnroll; ++u) step(from + u * Codec::kBytes, kk + u * Codec::kDepth);
   }
-  for (; kk < run.count; kk += Codec::kDepth, from += Codec::kBytes) step(from, kk);
+  if constexpr (kUnroll > 1) {
+    for (; kk < run.count; kk += Codec::kDepth, from += Codec::kBytes) step(from, kk);
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16

@@ -13,19 +13,33 @@ TANDEM_INLINE int64_t element_bytes(DType type) {
 TANDEM_INLINE const void* at(const void* base, int64_t bytes) { return static_cast<const char*>(base) + bytes; }
 TANDEM_INLINE void* at(void* base, int64_t bytes) { return static_cast<char*>(base) + bytes; }
 
+// One element at any address: callers' buffers need not be aligned.
+template <class T>
+TANDEM_INLINE T element_at(const void* p, int64_t i) {
+  T value;
+  __builtin_memcpy(&value, static_cast<const char*>(p) + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+template <class T>
+TANDEM_INLINE void put_element(void* p, int64_t i, float v) {
+  T value;
+  store_float(&value, v);
+  __builtin_memcpy(static_cast<char*>(p) + i * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
+}
+
 // Element types of weights and rows: vector and scalar loads at an element index, a vector store.
 struct F32 {
   static constexpr bool kKeepsNan = true;  // store_number() of a NaN gives some NaN
   using Element = float;
   TANDEM_INLINE static Vec load(const void* p, int64_t i) { return TANDEM_ISA::load(static_cast<const float*>(p) + i); }
-  TANDEM_INLINE static float one(const void* p, int64_t i) { return static_cast<const float*>(p)[i]; }
+  TANDEM_INLINE static float one(const void* p, int64_t i) { return element_at<float>(p, i); }
   TANDEM_INLINE static void store(void* p, int64_t i, Vec v) {
     TANDEM_ISA::store(static_cast<float*>(p) + i, canonical(v));
   }
   TANDEM_INLINE static void store_number(void* p, int64_t i, Vec v) {
     TANDEM_ISA::store(static_cast<float*>(p) + i, v);
   }
-  TANDEM_INLINE static void put(void* p, int64_t i, float v) { store_float(static_cast<float*>(p) + i, v); }
+  TANDEM_INLINE static void put(void* p, int64_t i, float v) { put_element<float>(p, i, v); }
 };
 // f32 in scratch: bits as they are.
 struct Plain {
@@ -39,19 +53,19 @@ struct F16 {
   static constexpr bool kKeepsNan = true;
   using Element = f16;
   TANDEM_INLINE static Vec load(const void* p, int64_t i) { return load_f16(static_cast<const f16*>(p) + i); }
-  TANDEM_INLINE static float one(const void* p, int64_t i) { return to_float(static_cast<const f16*>(p)[i]); }
+  TANDEM_INLINE static float one(const void* p, int64_t i) { return to_float(element_at<f16>(p, i)); }
   TANDEM_INLINE static void store(void* p, int64_t i, Vec v) { store_f16(static_cast<f16*>(p) + i, v); }
   TANDEM_INLINE static void store_number(void* p, int64_t i, Vec v) { store_f16_number(static_cast<f16*>(p) + i, v); }
-  TANDEM_INLINE static void put(void* p, int64_t i, float v) { store_float(static_cast<f16*>(p) + i, v); }
+  TANDEM_INLINE static void put(void* p, int64_t i, float v) { put_element<f16>(p, i, v); }
 };
 struct Bf16 {
   static constexpr bool kKeepsNan = false;
   using Element = bf16;
   TANDEM_INLINE static Vec load(const void* p, int64_t i) { return load_bf16(static_cast<const bf16*>(p) + i); }
-  TANDEM_INLINE static float one(const void* p, int64_t i) { return to_float(static_cast<const bf16*>(p)[i]); }
+  TANDEM_INLINE static float one(const void* p, int64_t i) { return to_float(element_at<bf16>(p, i)); }
   TANDEM_INLINE static void store(void* p, int64_t i, Vec v) { store_bf16(static_cast<bf16*>(p) + i, v); }
   TANDEM_INLINE static void store_number(void* p, int64_t i, Vec v) { store_bf16_number(static_cast<bf16*>(p) + i, v); }
-  TANDEM_INLINE static void put(void* p, int64_t i, float v) { store_float(static_cast<bf16*>(p) + i, v); }
+  TANDEM_INLINE static void put(void* p, int64_t i, float v) { put_element<bf16>(p, i, v); }
 };
 struct I8 {
   using Element = int8_t;
@@ -62,7 +76,7 @@ struct I32 {
   using Element = int32_t;
   TANDEM_INLINE static Vec load(const void* p, int64_t i) { return to_f32(load_i(static_cast<const int32_t*>(p) + i)); }
   TANDEM_INLINE static float one(const void* p, int64_t i) {
-    return static_cast<float>(static_cast<const int32_t*>(p)[i]);
+    return static_cast<float>(element_at<int32_t>(p, i));
   }
 };
 struct I4 {
