@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC1007,SC2154
-# bench/repro.sh [--short] [--no-install] [--out FOLDER]: builds, finds the peers, measures, writes one JSON a run and
+# bench/repro.sh [--short] [--rounds N] [--no-install] [--out FOLDER]: builds, finds the peers, measures, writes one JSON a run and
 # the roofline under docs/results/, and fills the figures of docs/performance.md.
 #   --short       one shape, fewer rounds: about three minutes instead of an hour
+#   --rounds N    visits of each configuration; 7
 #   --no-install  takes the peers that are there; installs nothing
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -11,13 +12,14 @@ cd "$root"
 # shellcheck source=../packaging/packages.sh disable=SC1091
 . packaging/packages.sh
 
-short= install=1 out=docs/results
+short= install=1 out=docs/results rounds=7
 while [ $# -gt 0 ]; do
   case $1 in
     --short) short=1 ;;
     --no-install) install= ;;
+    --rounds) rounds=$2; shift ;;
     --out) out=$2; shift ;;
-    *) sed -n '4,7s/^# \?//p' "$root/bench/repro.sh" >&2; exit 2 ;;
+    *) sed -n '4,8s/^# \?//p' "$root/bench/repro.sh" >&2; exit 2 ;;
   esac
   shift
 done
@@ -38,7 +40,7 @@ cmake --build "$build" -j "$(build_jobs)" --target tandem_tool bench_peers >&2
 
 threads=1,$(nproc)
 [ "$(nproc)" -gt 1 ] || threads=1
-shapes=2048x4096,4096x4096,4096x14336 rounds=7
+shapes=2048x4096,4096x4096,4096x14336
 [ -z "$short" ] || { shapes=2048x4096 rounds=3; }
 revision=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 [ -z "$(git status --porcelain -- tandem bench tools cmake 2>/dev/null)" ] || revision=$revision+
