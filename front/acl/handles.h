@@ -46,6 +46,11 @@ class HandleTable {
     return objects;
   }
 
+  std::vector<std::pair<const void*, std::shared_ptr<T>>> entries() const {
+    const std::lock_guard lock(mutex_);
+    return {objects_.begin(), objects_.end()};
+  }
+
   void clear() {
     std::unordered_map<const void*, std::shared_ptr<T>> dropped;
     const std::lock_guard lock(mutex_);

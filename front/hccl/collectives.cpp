@@ -9,6 +9,7 @@
 #include "front/acl/runtime.h"
 #include "front/hccl/checks.h"
 #include "front/hccl/comm.h"
+#include "front/hccl/group.h"
 #include "hccl/hccl.h"
 #include "tandem/ops/plan.h"
 
@@ -94,7 +95,10 @@ struct Call {
 
   template <class Body>
   HcclResult on_comm(bool arguments, Body&& body) const {
-    return with_shared_comm(name, handle, arguments && stream != nullptr, std::forward<Body>(body));
+    return with_handle(name, handle, arguments && stream != nullptr, [&](const std::shared_ptr<CommHandle>& found) {
+      if (!found->suspended) return body(found->comm);
+      return refuse(HCCL_E_SUSPENDING, "{}: the communicator is suspended, HcclCommResume before it wanted", name);
+    });
   }
 };
 
@@ -428,11 +432,13 @@ HcclResult HcclAlltoAllVC(const void* sendBuf, const void* sendCountMatrix, Hccl
 
 HcclResult HcclSend(void* sendBuf, uint64_t count, HcclDataType dataType, uint32_t destRank, HcclComm comm,
                     aclrtStream stream) {
+  if (front::in_group()) return front::defer({HCCL_SEND, sendBuf, count, dataType, destRank}, comm, stream);
   return front::message({"HcclSend", comm, stream}, true, sendBuf, count, dataType, destRank);
 }
 
 HcclResult HcclRecv(void* recvBuf, uint64_t count, HcclDataType dataType, uint32_t srcRank, HcclComm comm,
                     aclrtStream stream) {
+  if (front::in_group()) return front::defer({HCCL_RECV, recvBuf, count, dataType, srcRank}, comm, stream);
   return front::message({"HcclRecv", comm, stream}, false, recvBuf, count, dataType, srcRank);
 }
 

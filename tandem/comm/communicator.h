@@ -24,6 +24,8 @@ struct Rendezvous {
   std::string address;  // any text all ranks share, unguessable when other users are on the host
   int device = 0;       // logical device of this rank in its process
   double timeout_s = 0;    // 0 = HCCL_CONNECT_TIMEOUT, 120 where that is unset
+  double call_s = -1;      // 0 = for ever; below 0 = HCCL_EXEC_TIMEOUT, 300 where that is unset
+  uint32_t members = 0;    // split(): digest of the ranks listed, compared between them
 };
 
 // What every rank announces; compared field by field between ranks before any rank writes a result, any difference is
@@ -60,6 +62,11 @@ class Communicator {
                                                                     size_t window_bytes = 0);
   // Ranks as processes of one host. Blocks until all have joined or the timeout passes.
   static Expected<std::shared_ptr<Communicator>> connect(const Rendezvous& rendezvous, size_t window_bytes = 0);
+  // A communicator of the ranks `ranks` of this one, in that order. Exactly these call it, each with the same list and
+  // the same `id`; it blocks until all have. Name empty = this one's name, "_sub_" and `id`. This communicator may be in
+  // use meanwhile, and may have failed: survivors that agree on a list go on without the others.
+  Expected<std::shared_ptr<Communicator>> split(std::span<const int> ranks, uint64_t id, std::string_view name = {},
+                                                size_t window_bytes = 0, double call_s = -1) const;
   // The communicator of that name on that device, in this process.
   static Expected<std::shared_ptr<Communicator>> find(std::string_view name, int device);
 

@@ -42,6 +42,7 @@ Communicator::Impl::Impl(Communicator& its_owner, CommunicatorParts parts)
     : owner(its_owner),
       segments(std::move(parts.segments)),
       pids(std::move(parts.pids)),
+      address(std::move(parts.address)),
       board(parts.rank, pointers(segments)),
       device(parts.resource),
       limits(wait_limits_from_env()),
@@ -49,6 +50,7 @@ Communicator::Impl::Impl(Communicator& its_owner, CommunicatorParts parts)
       sent(segments.size()),
       taken(segments.size()),
       creator(getpid()) {
+  if (parts.call_s >= 0) limits.call_s = parts.call_s;
   enlist();
 }
 

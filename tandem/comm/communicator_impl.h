@@ -28,6 +28,8 @@ struct CommunicatorParts {
   std::vector<std::shared_ptr<SegmentMap>> segments;
   std::vector<int> pids;  // of rank r's process; 0 = not known or this one
   Device* resource = nullptr;
+  std::string address;  // a text that its ranks share and nobody else knows
+  double call_s = -1;   // see Rendezvous
 };
 
 struct Communicator::Impl final : public ForkAware {
@@ -65,6 +67,7 @@ struct Communicator::Impl final : public ForkAware {
   Communicator& owner;
   std::vector<std::shared_ptr<SegmentMap>> segments;
   std::vector<int> pids;
+  const std::string address;
   Board board;
   Device* device;
   WaitLimits limits;
@@ -91,6 +94,9 @@ struct Communicator::Impl final : public ForkAware {
 uint64_t new_communicator_group();
 void enroll(const std::shared_ptr<Communicator>& communicator, uint64_t group);
 void strike_off(const Communicator& communicator);
+
+// 128 random bits as text.
+Expected<std::string> random_text();
 
 // Checks a communicator's size and name.
 Status check_group(int size, std::string_view name);

@@ -98,7 +98,7 @@ Expected<std::shared_ptr<Communicator>> Communicator::connect(const Rendezvous& 
   if (!joined) return fail(joined.error());
   (*device)->share_host_with(rendezvous.size);
   auto made = Impl::make({rendezvous.rank, rendezvous.device, rendezvous.name, std::move(joined->segments),
-                          std::move(joined->pids), *device});
+                          std::move(joined->pids), *device, rendezvous.address, rendezvous.call_s});
   Impl* impl = made->impl_.get();
   if (rendezvous.size == 1) {
     enroll(made, new_communicator_group());

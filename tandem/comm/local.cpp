@@ -48,6 +48,8 @@ Expected<std::vector<std::shared_ptr<Communicator>>> Communicator::local(int siz
   if (!resources) return fail(resources.error());
   const auto segments = make_segments(size, window_bytes);
   if (!segments) return fail(segments.error());
+  const auto address = random_text();
+  if (!address) return fail(address.error());
 
   const uint64_t group = new_communicator_group();
   const std::string shared_name = name.empty() ? default_name(group) : std::string(name);
@@ -56,7 +58,8 @@ Expected<std::vector<std::shared_ptr<Communicator>>> Communicator::local(int siz
   for (int rank = 0; rank < size; ++rank) {
     const auto index = static_cast<size_t>(rank);
     (*resources)[index]->share_host_with(size);
-    ranks.push_back(Impl::make({rank, indices[index], shared_name, *segments, pids, (*resources)[index]}));
+    ranks.push_back(
+        Impl::make({rank, indices[index], shared_name, *segments, pids, (*resources)[index], *address, -1}));
     enroll(ranks.back(), group);
   }
   return ranks;

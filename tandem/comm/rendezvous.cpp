@@ -102,6 +102,7 @@ Hello make_hello(const Rendezvous& rendezvous) {
   hello.layout = kLayoutVersion;
   hello.rank = rendezvous.rank;
   hello.size = rendezvous.size;
+  hello.members = rendezvous.members;
   std::memcpy(hello.name, rendezvous.name.data(), std::min(rendezvous.name.size(), sizeof hello.name - 1));
   return hello;
 }

@@ -33,7 +33,7 @@ struct Hello {
   uint32_t layout;
   int32_t rank;
   int32_t size;
-  uint32_t reserved;
+  uint32_t members;
   char name[128];
 };
 

@@ -121,6 +121,10 @@ std::optional<std::string> Host::objection(const Hello& hello, size_t bytes) con
   if (hello.rank < 1 || hello.rank >= rendezvous_.size) {
     return fmt::format("connect: a process joined as rank {}, 1 to {} wanted", hello.rank, rendezvous_.size - 1);
   }
+  if (hello.members != mine_.members) {
+    return fmt::format("connect: rank {} of '{}' listed other ranks than rank 0, or in another order", hello.rank,
+                       rendezvous_.name);
+  }
   if (std::memcmp(hello.name, mine_.name, sizeof hello.name) != 0) {
     return fmt::format("connect: rank {} calls the group '{}', rank 0 calls it '{}'", hello.rank,
                        text_of(hello.name, sizeof hello.name), rendezvous_.name);

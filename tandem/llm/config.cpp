@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "tandem/llm/json.h"
+#include "tandem/base/json.h"
 
 namespace tandem {
 namespace {

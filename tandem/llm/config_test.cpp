@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "tandem/llm/json.h"
+#include "tandem/base/json.h"
 
 namespace tandem {
 namespace {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <tuple>
 
-#include "tandem/llm/json.h"
+#include "tandem/base/json.h"
 
 namespace tandem {
 namespace {

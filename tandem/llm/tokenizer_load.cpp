@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "tandem/llm/json.h"
+#include "tandem/base/json.h"
 #include "tandem/llm/tokenizer.h"
 
 namespace tandem {

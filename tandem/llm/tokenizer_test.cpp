@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "tandem/llm/json.h"
+#include "tandem/base/json.h"
 #include "tandem/llm/random.h"
 #include "tandem/llm/shared_data_test.h"
 #include "tandem/llm/utf8.h"

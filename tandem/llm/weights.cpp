@@ -12,7 +12,7 @@
 #include <cstring>
 #include <utility>
 
-#include "tandem/llm/json.h"
+#include "tandem/base/json.h"
 #include "tandem/llm/safetensors.h"
 
 namespace tandem {

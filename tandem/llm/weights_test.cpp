@@ -12,7 +12,7 @@
 #include <fstream>
 #include <string>
 
-#include "tandem/llm/json.h"
+#include "tandem/base/json.h"
 
 namespace tandem {
 namespace {

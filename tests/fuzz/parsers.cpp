@@ -9,7 +9,7 @@
 
 #include "tandem/comm/fault.h"
 #include "tandem/llm/config.h"
-#include "tandem/llm/json.h"
+#include "tandem/base/json.h"
 #include "tandem/llm/safetensors.h"
 #include "tandem/llm/tokenizer.h"
 

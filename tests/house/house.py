@@ -33,7 +33,7 @@ THIRD_PARTY = {
     r"hwy/": r"tandem/kernels/cpu/",
     r"hwloc": r"tandem/exec/topology\.cpp",
     r"CLI/": r"tools/",
-    r"nlohmann/": r"tandem/llm/|tools/|front/acl/|tests/|bench/|.*_test\.cpp|.*/test_\w+\.h",
+    r"nlohmann/": r"tandem/base/json\.(h|cpp)|tandem/comm/rank_table\.cpp|tandem/llm/|tools/|front/acl/|tests/|bench/|.*_test\.cpp|.*/test_\w+\.h",
     r"spdlog/": r"tandem/base/log\.cpp",
     r"tl/": r"tandem/base/status\.h",
     r"fmt/": r"tandem/(?!kernels/cpu/)|front/(?!.*/include/)|tools/|tests/|bench/|.*_test\.cpp",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tandem/llm/json.h"
+#include "tandem/base/json.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
