@@ -34,7 +34,70 @@ constexpr std::array kTable = {
     EnvVariable{"HCCL_BUFFSIZE", "integer", "none", "upper bound of the window, MiB"},
     EnvVariable{"HCCL_EXEC_TIMEOUT", "integer", "300", "seconds to wait for a peer that has not called the operator; 0 = for ever"},
     EnvVariable{"HCCL_CONNECT_TIMEOUT", "integer", "120", "seconds to wait for all ranks to join"},
+    EnvVariable{"HCCL_DETERMINISTIC", "text", "strict", "accepted; results are always the same bits"},
+    EnvVariable{"LCCL_DETERMINISTIC", "text", "strict", "accepted; results are always the same bits"},
     EnvVariable{"ASCEND_RT_VISIBLE_DEVICES", "text", "all", "comma-separated logical devices that are visible, renumbered from 0"},
+    EnvVariable{"ASCEND_GLOBAL_LOG_LEVEL", "integer", "none", "0 debug, 1 info, 2 warn, 3 error, 4 nothing; TANDEM_LOG goes before it"},
+    EnvVariable{"ASCEND_MODULE_LOG_LEVEL", "text", "none", "HCCL=0:...: that level for this library, goes before ASCEND_GLOBAL_LOG_LEVEL"},
+    EnvVariable{"ASCEND_SLOG_PRINT_TO_STDOUT", "integer", "0", "1 = log lines to stdout, in the vendor's form"},
+    EnvVariable{"ASCEND_PROCESS_LOG_PATH", "text", "none", "folder for log files, in the vendor's form"},
+    EnvVariable{"ASDOPS_LOG_LEVEL", "choice TRACE|DEBUG|INFO|WARN|ERROR|FATAL", "none", "log level where no other variable sets one"},
+    EnvVariable{"ASDOPS_LOG_TO_STDOUT", "integer", "0", "1 = as ASCEND_SLOG_PRINT_TO_STDOUT"},
+    EnvVariable{"HCCL_ENTRY_LOG_ENABLE", "integer", "0", "1 = as TANDEM_VERBOSE"},
+    EnvVariable{"TANDEM_JOB", "text", "none", "text that the ranks of one launch share and no other job has; tandem launch sets it"},
+    EnvVariable{"RANK_TABLE_FILE", "text", "none", "rank table of a job, where a program names none"},
+    EnvVariable{"RANK_ID", "integer", "none", "rank of this process (rank table)"},
+    EnvVariable{"RANK_SIZE", "integer", "none", "number of ranks (rank table)"},
+    EnvVariable{"DEVICE_ID", "integer", "none", "device of this process (rank table)"},
+    EnvVariable{"ASCEND_DEVICE_ID", "integer", "none", "device of this process (rank table), where DEVICE_ID is unset"},
+    EnvVariable{"RANK", "integer", "none", "rank of this process (torchrun, tandem launch)"},
+    EnvVariable{"WORLD_SIZE", "integer", "none", "number of ranks (torchrun, tandem launch)"},
+    EnvVariable{"LOCAL_RANK", "integer", "none", "rank on this host (torchrun, tandem launch)"},
+    EnvVariable{"LOCAL_WORLD_SIZE", "integer", "none", "number of ranks on this host (torchrun, tandem launch)"},
+    EnvVariable{"MASTER_ADDR", "text", "none", "host of rank 0 (torchrun, tandem launch)"},
+    EnvVariable{"MASTER_PORT", "integer", "none", "free port on the host of rank 0 (torchrun, tandem launch)"},
+    EnvVariable{"TORCHELASTIC_RUN_ID", "text", "none", "job (torchrun)"},
+    EnvVariable{"OMPI_COMM_WORLD_RANK", "integer", "none", "rank of this process (Open MPI)"},
+    EnvVariable{"OMPI_COMM_WORLD_SIZE", "integer", "none", "number of ranks (Open MPI)"},
+    EnvVariable{"OMPI_COMM_WORLD_LOCAL_RANK", "integer", "none", "rank on this host (Open MPI)"},
+    EnvVariable{"OMPI_COMM_WORLD_LOCAL_SIZE", "integer", "none", "number of ranks on this host (Open MPI)"},
+    EnvVariable{"PMIX_NAMESPACE", "text", "none", "job (Open MPI)"},
+    EnvVariable{"PMI_RANK", "integer", "none", "rank of this process (MPICH)"},
+    EnvVariable{"PMI_SIZE", "integer", "none", "number of ranks (MPICH)"},
+    EnvVariable{"MPI_LOCALRANKID", "integer", "none", "rank on this host (MPICH)"},
+    EnvVariable{"MPI_LOCALNRANKS", "integer", "none", "number of ranks on this host (MPICH)"},
+    EnvVariable{"PMI_JOBID", "text", "none", "job (MPICH)"},
+    EnvVariable{"SLURM_PROCID", "integer", "none", "rank of this process (srun)"},
+    EnvVariable{"SLURM_NTASKS", "integer", "none", "number of ranks (srun)"},
+    EnvVariable{"SLURM_LOCALID", "integer", "none", "rank on this host (srun)"},
+    EnvVariable{"SLURM_STEP_NUM_NODES", "integer", "none", "number of hosts (srun)"},
+    EnvVariable{"SLURM_JOB_ID", "text", "none", "job (srun)"},
+    EnvVariable{"SLURM_STEP_ID", "text", "none", "step of the job (srun)"},
+    EnvVariable{"HCCL_ALGO", "unused", "-", "algorithms are chosen by size"},
+    EnvVariable{"HCCL_OP_EXPANSION_MODE", "unused", "-", "there is one way to run"},
+    EnvVariable{"HCCL_OP_RETRY_ENABLE", "unused", "-", "a failed communicator stays failed"},
+    EnvVariable{"HCCL_OP_RETRY_PARAMS", "unused", "-", "a failed communicator stays failed"},
+    EnvVariable{"HCCL_INTRA_ROCE_ENABLE", "unused", "-", "ranks of one host share memory"},
+    EnvVariable{"HCCL_INTRA_PCIE_ENABLE", "unused", "-", "ranks of one host share memory"},
+    EnvVariable{"HCCL_RDMA_TC", "unused", "-", "network cards are not set up here"},
+    EnvVariable{"HCCL_RDMA_SL", "unused", "-", "network cards are not set up here"},
+    EnvVariable{"HCCL_RDMA_TIMEOUT", "unused", "-", "network cards are not set up here"},
+    EnvVariable{"HCCL_RDMA_RETRY_CNT", "unused", "-", "network cards are not set up here"},
+    EnvVariable{"HCCL_LOGIC_SUPERPOD_ID", "unused", "-", "there are no pods of devices"},
+    EnvVariable{"HCCL_IF_IP", "unused", "-", "ranks of one host need no network"},
+    EnvVariable{"HCCL_SOCKET_IFNAME", "unused", "-", "ranks of one host need no network"},
+    EnvVariable{"HCCL_SOCKET_FAMILY", "unused", "-", "ranks of one host need no network"},
+    EnvVariable{"HCCL_IF_BASE_PORT", "unused", "-", "ranks of one host need no network"},
+    EnvVariable{"HCCL_HOST_SOCKET_PORT_RANGE", "unused", "-", "ranks of one host need no network"},
+    EnvVariable{"HCCL_NPU_SOCKET_PORT_RANGE", "unused", "-", "ranks of one host need no network"},
+    EnvVariable{"HCCL_WHITELIST_DISABLE", "unused", "-", "only processes of the same user and job are let in"},
+    EnvVariable{"HCCL_WHITELIST_FILE", "unused", "-", "only processes of the same user and job are let in"},
+    EnvVariable{"CM_CHIEF_IP", "unused", "-", "give a rank table or root info"},
+    EnvVariable{"CM_CHIEF_PORT", "unused", "-", "give a rank table or root info"},
+    EnvVariable{"CM_CHIEF_DEVICE", "unused", "-", "give a rank table or root info"},
+    EnvVariable{"CM_WORKER_SIZE", "unused", "-", "give a rank table or root info"},
+    EnvVariable{"CM_WORKER_IP", "unused", "-", "give a rank table or root info"},
+    EnvVariable{"ATB_SHARE_MEMORY_NAME_SUFFIX", "unused", "-", "shared memory has no names"},
 };
 
 const EnvVariable* find_variable(std::string_view name) {
@@ -75,15 +138,35 @@ std::optional<std::string> env_text(std::string_view name) {
   return std::string(value);
 }
 
-std::vector<std::string> env_for_child(std::string_view name, std::string_view value) {
-  assert(find_variable(name) != nullptr && "environment variable is missing from the table");
-  const std::string prefix = std::string(name) + "=";
+std::vector<std::string> env_for_child(std::span<const EnvSetting> settings) {
   std::vector<std::string> variables;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!std::string_view(*entry).starts_with(prefix)) variables.emplace_back(*entry);
+    const std::string_view given(*entry);
+    const std::string_view name = given.substr(0, given.find('='));
+    if (std::ranges::find(settings, name, &EnvSetting::name) == settings.end()) variables.emplace_back(given);
   }
-  variables.push_back(prefix + std::string(value));
+  for (const EnvSetting& setting : settings) {
+    assert(find_variable(setting.name) != nullptr && "environment variable is missing from the table");
+    variables.push_back(std::string(setting.name) + "=" + setting.value);
+  }
   return variables;
+}
+
+std::vector<std::string> env_for_child(std::string_view name, std::string_view value) {
+  const EnvSetting setting{name, std::string(value)};
+  return env_for_child(std::span(&setting, 1));
+}
+
+void warn_of_unused_variables() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    std::string text;
+    for (const EnvVariable& variable : kTable) {
+      if (variable.type != "unused" || !env_text(variable.name)) continue;
+      text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", variable.name, variable.help);
+    }
+    if (!text.empty()) log_warn("environment: set but without effect: {}", text);
+  });
 }
 
 std::optional<int64_t> env_integer(std::string_view name, int64_t low, int64_t high) {

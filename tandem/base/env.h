@@ -13,7 +13,7 @@ namespace tandem {
 // One environment variable this library reads. No other place may call getenv.
 struct EnvVariable {
   std::string_view name;
-  std::string_view type;      // "integer", "number", "text", "choice a|b"
+  std::string_view type;      // "integer", "number", "text", "choice a|b"; "unused": of the vendor's, without effect
   std::string_view fallback;  // what holds when it is unset
   std::string_view help;
 };
@@ -27,7 +27,15 @@ std::optional<std::string> env_text(std::string_view name);
 std::optional<int64_t> env_integer(std::string_view name, int64_t low, int64_t high);
 std::optional<double> env_number(std::string_view name, double low, double high);
 
-// Environment of a child process: this one's, with the listed variable set to `value`.
+// One line on stderr about the variables of the vendor's that are set and have no effect; once in a process.
+void warn_of_unused_variables();
+
+// Environment of a child process: this one's, with the listed variables set.
+struct EnvSetting {
+  std::string_view name;
+  std::string value;
+};
+std::vector<std::string> env_for_child(std::span<const EnvSetting> settings);
 std::vector<std::string> env_for_child(std::string_view name, std::string_view value);
 
 }  // namespace tandem

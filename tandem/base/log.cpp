@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/base/log.h"
 
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
 #include <memory>
+#include <optional>
 
 #include "tandem/base/env.h"
 
@@ -23,18 +30,96 @@ spdlog::level::level_enum native(LogLevel level) {
   return spdlog::level::off;
 }
 
+// DEBUG, WARNING ...: level names as in the vendor's log lines.
+class LevelName final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& line) override {
+    for (const char c : spdlog::level::to_string_view(message.level)) {
+      line.push_back(c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
+    }
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override { return std::make_unique<LevelName>(); }
+};
+
+// "[LEVEL] MODULE(pid,program):time [file:line][thread]text"; our lines have no place in a file.
+std::unique_ptr<spdlog::formatter> vendor_form() {
+  auto made = std::make_unique<spdlog::pattern_formatter>();
+  made->add_flag<LevelName>('*');
+  made->set_pattern(fmt::format("[%*] HCCL(%P,{}):%Y-%m-%d-%H:%M:%S.%f [tandem:0][%t]%v", program_invocation_short_name));
+  return made;
+}
+
+spdlog::sink_ptr make_sink(const LogSettings& settings) {
+  if (settings.to_stdout) return std::make_shared<spdlog::sinks::stdout_sink_mt>();
+  if (settings.folder.empty()) return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  const auto file = fmt::format("{}/plog-{}_{}.log", settings.folder, getpid(), std::time(nullptr));
+  try {
+    return std::make_shared<spdlog::sinks::basic_file_sink_mt>(file);
+  } catch (const spdlog::spdlog_ex&) {
+    return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  }
+}
+
 spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {
-    auto made = std::make_shared<spdlog::logger>("tandem", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    made->set_pattern("[tandem] %l: %v");
-    const auto level = env_text("TANDEM_LOG").value_or("warn");
-    made->set_level(spdlog::level::from_str(level));
+    const LogSettings settings = log_settings();
+    auto made = std::make_shared<spdlog::logger>("tandem", make_sink(settings));
+    if (settings.to_stdout || !settings.folder.empty()) {
+      made->set_formatter(vendor_form());
+    } else {
+      made->set_pattern("[tandem] %l: %v");
+    }
+    made->set_level(native(settings.level));
+    made->flush_on(spdlog::level::trace);
     return made;
   }();
   return *instance;
 }
 
+LogLevel own_level(std::string_view name) {
+  constexpr std::string_view kNames[] = {"trace", "debug", "info", "warn", "error", "off"};
+  const auto found = std::ranges::find(kNames, name);
+  return found == std::end(kNames) ? LogLevel::warn : static_cast<LogLevel>(found - std::begin(kNames));
+}
+
+std::optional<LogLevel> vendor_level(std::optional<int64_t> number) {
+  constexpr LogLevel kLevels[] = {LogLevel::debug, LogLevel::info, LogLevel::warn, LogLevel::error, LogLevel::off};
+  if (!number) return std::nullopt;
+  return kLevels[*number];
+}
+
+// Of "HCCL=0:GE=1" the level of HCCL.
+std::optional<LogLevel> module_level() {
+  const std::string text = env_text("ASCEND_MODULE_LOG_LEVEL").value_or("");
+  constexpr std::string_view kModule = "HCCL=";
+  const size_t at = text.starts_with(kModule) ? 0 : text.find(fmt::format(":{}", kModule));
+  if (at == std::string::npos) return std::nullopt;
+  const size_t digit = at + kModule.size() + (at == 0 ? 0 : 1);
+  const bool known = digit < text.size() && text[digit] >= '0' && text[digit] <= '4';
+  return known ? vendor_level(text[digit] - '0') : std::nullopt;
+}
+
+std::optional<LogLevel> atb_level() {
+  const auto name = env_text("ASDOPS_LOG_LEVEL");
+  if (!name) return std::nullopt;
+  constexpr std::string_view kNames[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"};
+  const auto found = std::ranges::find(kNames, *name);
+  if (found == std::end(kNames)) return std::nullopt;
+  return std::min(static_cast<LogLevel>(found - std::begin(kNames)), LogLevel::error);
+}
+
 }  // namespace
+
+LogSettings log_settings() {
+  LogSettings settings;
+  settings.to_stdout = env_text("ASCEND_SLOG_PRINT_TO_STDOUT") == "1" || env_text("ASDOPS_LOG_TO_STDOUT") == "1";
+  settings.folder = env_text("ASCEND_PROCESS_LOG_PATH").value_or("");
+  auto level = env_text("TANDEM_LOG") ? std::optional(own_level(*env_text("TANDEM_LOG"))) : module_level();
+  if (!level) level = vendor_level(env_integer("ASCEND_GLOBAL_LOG_LEVEL", 0, 4));
+  if (!level) level = atb_level();
+  settings.level = level.value_or(LogLevel::warn);
+  return settings;
+}
 
 bool log_enabled(LogLevel level) { return logger().should_log(native(level)); }
 

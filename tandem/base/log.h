@@ -2,6 +2,7 @@
 #pragma once
 #include <fmt/format.h>
 
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -10,8 +11,16 @@ namespace tandem {
 
 enum class LogLevel : int { trace, debug, info, warn, error, off };
 
+// What the environment asks for: TANDEM_LOG, else the vendor's variables (ASCEND_*, ASDOPS_*).
+struct LogSettings {
+  LogLevel level = LogLevel::warn;
+  bool to_stdout = false;  // to stdout, or to a file in `folder`: lines in the vendor's form
+  std::string folder;
+};
+LogSettings log_settings();
+
 bool log_enabled(LogLevel level);
-// One line on stderr: "[tandem] warn: text". Never throws, never sends anything anywhere.
+// One line: "[tandem] warn: text" on stderr, or as the settings say. Never throws, never sends anything anywhere.
 void log_line(LogLevel level, std::string_view text) noexcept;
 
 template <class... Args>

@@ -42,7 +42,8 @@ class Turn {
 };
 
 bool verbose() {
-  static const bool enabled = env_integer("TANDEM_VERBOSE", 0, 1).value_or(0) == 1;
+  static const bool enabled = env_integer("TANDEM_VERBOSE", 0, 1).value_or(0) == 1 ||
+                              env_integer("HCCL_ENTRY_LOG_ENABLE", 0, 1).value_or(0) == 1;
   return enabled;
 }
 
