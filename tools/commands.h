@@ -6,6 +6,7 @@ namespace tandem::tool {
 
 // Each adds one subcommand; `exit_code` receives its result when it ran.
 void add_generate(CLI::App& app, int& exit_code);
+void add_launch(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);  // in builds with Google Benchmark
 

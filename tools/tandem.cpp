@@ -50,6 +50,7 @@ int run(std::span<char*> arguments) {
   app.footer("Example:\n  tandem generate --prompt \"And it came to pass\" --tp 2 --max-tokens 40");
   int exit_code = 0;
   tandem::tool::add_generate(app, exit_code);
+  tandem::tool::add_launch(app, exit_code);
   tandem::tool::add_doctor(app, exit_code);
 #ifdef TANDEM_HAVE_BENCH
   tandem::tool::add_bench(app, exit_code);

@@ -82,21 +82,21 @@ LogLevel own_level(std::string_view name) {
   return found == std::end(kNames) ? LogLevel::warn : static_cast<LogLevel>(found - std::begin(kNames));
 }
 
-std::optional<LogLevel> vendor_level(std::optional<int64_t> number) {
+// 0 to 4. Read by hand: a complaint about a value would need the logger that is being made.
+std::optional<LogLevel> vendor_level(std::string_view digit) {
   constexpr LogLevel kLevels[] = {LogLevel::debug, LogLevel::info, LogLevel::warn, LogLevel::error, LogLevel::off};
-  if (!number) return std::nullopt;
-  return kLevels[*number];
+  if (digit.size() != 1 || digit[0] < '0' || digit[0] > '4') return std::nullopt;
+  return kLevels[digit[0] - '0'];
 }
 
-// Of "HCCL=0:GE=1" the level of HCCL.
+// Of "GE=1:HCCL=0" the level of HCCL.
 std::optional<LogLevel> module_level() {
-  const std::string text = env_text("ASCEND_MODULE_LOG_LEVEL").value_or("");
-  constexpr std::string_view kModule = "HCCL=";
-  const size_t at = text.starts_with(kModule) ? 0 : text.find(fmt::format(":{}", kModule));
+  const std::string text = ":" + env_text("ASCEND_MODULE_LOG_LEVEL").value_or("");
+  constexpr std::string_view kModule = ":HCCL=";
+  const size_t at = text.find(kModule);
   if (at == std::string::npos) return std::nullopt;
-  const size_t digit = at + kModule.size() + (at == 0 ? 0 : 1);
-  const bool known = digit < text.size() && text[digit] >= '0' && text[digit] <= '4';
-  return known ? vendor_level(text[digit] - '0') : std::nullopt;
+  const std::string_view rest = std::string_view(text).substr(at + kModule.size());
+  return vendor_level(rest.substr(0, rest.find(':')));
 }
 
 std::optional<LogLevel> atb_level() {
@@ -115,7 +115,7 @@ LogSettings log_settings() {
   settings.to_stdout = env_text("ASCEND_SLOG_PRINT_TO_STDOUT") == "1" || env_text("ASDOPS_LOG_TO_STDOUT") == "1";
   settings.folder = env_text("ASCEND_PROCESS_LOG_PATH").value_or("");
   auto level = env_text("TANDEM_LOG") ? std::optional(own_level(*env_text("TANDEM_LOG"))) : module_level();
-  if (!level) level = vendor_level(env_integer("ASCEND_GLOBAL_LOG_LEVEL", 0, 4));
+  if (!level) level = vendor_level(env_text("ASCEND_GLOBAL_LOG_LEVEL").value_or(""));
   if (!level) level = atb_level();
   settings.level = level.value_or(LogLevel::warn);
   return settings;

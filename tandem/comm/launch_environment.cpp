@@ -163,6 +163,11 @@ Expected<Rendezvous> rendezvous_of(const LaunchEnvironment& environment, std::st
     if (rendezvous) rendezvous->name = name;
     return rendezvous;
   }
+  if (environment.local_size > 0 && environment.local_size < environment.size) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("{}: {} of {} ranks on this host, all wanted: ranks of several hosts are not in this version",
+                            environment.launcher, environment.local_size, environment.size));
+  }
   const std::string address = address_of(environment);
   if (address.empty() && environment.size > 1) {
     return fail(ErrorCode::invalid_argument,

@@ -8,6 +8,7 @@
 #include "tandem/base/status.h"
 #include "tandem/comm/communicator.h"
 
+#pragma GCC visibility push(default)
 namespace tandem {
 
 // What the launcher of this process says about its place in the job.
@@ -38,3 +39,4 @@ Expected<std::optional<LaunchEnvironment>> launch_environment();
 Expected<Rendezvous> rendezvous_of(const LaunchEnvironment& environment, std::string_view name);
 
 }  // namespace tandem
+#pragma GCC visibility pop

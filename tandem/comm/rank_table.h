@@ -8,6 +8,7 @@
 #include "tandem/base/status.h"
 #include "tandem/comm/communicator.h"
 
+#pragma GCC visibility push(default)
 namespace tandem {
 
 inline constexpr int kMaxTableRanks = 4096;
@@ -46,3 +47,4 @@ Expected<RankTable> read_rank_table(const std::string& path, double timeout_s = 
 Expected<Rendezvous> rendezvous_of(const RankTable& table, int rank, std::string_view file);
 
 }  // namespace tandem
+#pragma GCC visibility pop

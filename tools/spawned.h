@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <poll.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tandem/base/status.h"
+
+namespace tandem::tool {
+
+class OwnedDescriptor {
+ public:
+  explicit OwnedDescriptor(int number = -1) : number_(number) {}
+  ~OwnedDescriptor() { reset(); }
+  OwnedDescriptor(OwnedDescriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  OwnedDescriptor& operator=(OwnedDescriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  int get() const { return number_; }
+  void reset() {
+    if (number_ >= 0) ::close(number_);
+    number_ = -1;
+  }
+
+ private:
+  int number_;
+};
+
+// One rank of `tandem launch`: a process in a group of its own, its output read line by line through pipes.
+class SpawnedRank {
+ public:
+  // `mask`: the signal mask the program starts with. It dies with this thread's process.
+  static Expected<std::unique_ptr<SpawnedRank>> start(int rank, const std::vector<std::string>& program,
+                                                      const std::vector<std::string>& environment,
+                                                      const sigset_t& mask);
+
+  pid_t pid() const { return pid_; }
+  bool alive() const { return alive_; }
+  bool open() const { return out_.pipe.get() >= 0 || err_.pipe.get() >= 0; }
+  // To its whole group, until it was reaped.
+  void signal(int number) const;
+  void add_to(std::vector<pollfd>& waits) const;
+  // Passes on what is there, whole lines at a time.
+  void read_output(bool prefix);
+  // Passes on what is left of a last line, and closes.
+  void flush(bool prefix);
+  // Notes how it ended; its exit code, 128 + signal for a signal.
+  int ended(int wait_status);
+  // "rank 2 (process 123) was killed by signal 9 (Killed)".
+  std::string ending() const;
+
+ private:
+  struct Stream {
+    OwnedDescriptor pipe;
+    int target;
+    std::string line;
+  };
+  SpawnedRank(int rank, OwnedDescriptor out, OwnedDescriptor err);
+  void read_stream(Stream& stream, bool prefix) const;
+  void pass_lines(Stream& stream, bool prefix, bool all) const;
+
+  int rank_;
+  pid_t pid_ = -1;
+  bool alive_ = false;
+  int wait_status_ = 0;
+  Stream out_, err_;
+};
+
+// Whether stdout or stderr of this process could not be written to any more.
+bool output_failed();
+// One line of the launcher itself on stderr.
+void report_line(const std::string& text);
+// A TCP port of the loopback that nobody listens at right now; 0 when there is none.
+int free_port();
+// Processes whose parent is this one.
+std::vector<pid_t> own_children();
+
+}  // namespace tandem::tool
