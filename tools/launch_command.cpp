@@ -11,9 +11,7 @@ namespace tandem::tool {
 void add_launch(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("launch", "Run a program as several ranks on this host.");
   const auto flags = std::make_shared<LaunchFlags>();
-  command->add_option("-n,--ranks", flags->ranks, "number of ranks")
-      ->required()
-      ->check(CLI::Range(1, kMaxTableRanks));
+  command->add_option("-n,--ranks", flags->ranks, "number of ranks")->required()->check(CLI::Range(1, kMaxTableRanks));
   command->add_flag("!--no-prefix", flags->prefix, "pass the ranks' lines on as they are, without [rank]");
   command->add_option("--grace", flags->grace_s, "seconds the others have after a rank failed")
       ->check(CLI::Range(0.0, 1e6))

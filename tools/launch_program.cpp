@@ -31,9 +31,7 @@ constexpr double kTermSeconds = 2;   // from SIGTERM to SIGKILL
 constexpr double kDrainSeconds = 1;  // for output that somebody still holds open after all ranks ended
 constexpr std::array kForwarded = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT};
 
-bool ends_the_job(int signal) {
-  return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
-}
+bool ends_the_job(int signal) { return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT; }
 
 class Job {
  public:

@@ -8,8 +8,8 @@ namespace tandem::tool {
 // What `tandem launch` was asked for.
 struct LaunchFlags {
   int ranks = 1;
-  bool prefix = true;       // lines of the ranks carry "[rank] "
-  double grace_s = 5;       // from the first failure to the end of the others
+  bool prefix = true;  // lines of the ranks carry "[rank] "
+  double grace_s = 5;  // from the first failure to the end of the others
   std::vector<std::string> program;
 };
 

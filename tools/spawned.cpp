@@ -103,8 +103,8 @@ Expected<std::unique_ptr<SpawnedRank>> SpawnedRank::start(int rank, const std::v
   const auto variables = pointers(environment);
   // A terminal is for the foreground group; a file or pipe is for rank 0.
   const bool reads_stdin = rank == 0 && ::isatty(STDIN_FILENO) == 0;
-  const ChildPlan plan{::getpid(),     out->writing.get(), err->writing.get(), reads_stdin, &mask, arguments.data(),
-                       variables.data()};
+  const ChildPlan plan{::getpid(), out->writing.get(), err->writing.get(), reads_stdin,
+                       &mask,      arguments.data(),   variables.data()};
   std::unique_ptr<SpawnedRank> made(new SpawnedRank(rank, std::move(out->reading), std::move(err->reading)));
   made->pid_ = ::fork();
   if (made->pid_ == 0) become(plan);

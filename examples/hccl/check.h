@@ -48,7 +48,8 @@ inline bool sum_of_ranks(HcclComm comm) {
   std::vector<float> values(kCount, static_cast<float>(rank + 1));
   DeviceBuffer sent, received;
   aclrtStream stream = nullptr;
-  if (!sent.make(values) || !received.make(values) || !good(aclrtCreateStream(&stream), "aclrtCreateStream")) return false;
+  if (!sent.make(values) || !received.make(values) || !good(aclrtCreateStream(&stream), "aclrtCreateStream"))
+    return false;
   bool done = good(HcclAllReduce(sent.data, received.data, kCount, HCCL_DATA_TYPE_FP32, HCCL_REDUCE_SUM, comm, stream),
                    "HcclAllReduce") &&
               good(aclrtSynchronizeStream(stream), "aclrtSynchronizeStream") && received.read(values);

@@ -11,8 +11,9 @@ struct aclprofConfig {
 namespace {
 
 aclError with_config(const aclprofConfig* config) noexcept {
-  return config == nullptr ? tandem::front::wrong_argument("aclprof: profilerConfig is null, one of aclprofCreateConfig wanted")
-                           : ACL_SUCCESS;
+  return config == nullptr
+             ? tandem::front::wrong_argument("aclprof: profilerConfig is null, one of aclprofCreateConfig wanted")
+             : ACL_SUCCESS;
 }
 
 }  // namespace

@@ -21,7 +21,9 @@ class Fields {
     std::memcpy(&magic_, config.reserved + sizeof(size_), sizeof(magic_));
   }
 
-  bool set_up() const { return magic_ == HCCL_COMM_CONFIG_MAGIC_WORD && size_ >= offsetof(HcclCommConfig, hcclCommName); }
+  bool set_up() const {
+    return magic_ == HCCL_COMM_CONFIG_MAGIC_WORD && size_ >= offsetof(HcclCommConfig, hcclCommName);
+  }
 
   template <class T>
   T number(size_t offset, T fallback) const {

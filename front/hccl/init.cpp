@@ -243,8 +243,9 @@ HcclResult HcclCommInitClusterInfoConfig(const char* clusterInfo, uint32_t rank,
 
 HcclResult HcclCreateSubCommConfig(HcclComm* comm, uint32_t rankNum, uint32_t* rankIds, uint64_t subCommId,
                                    uint32_t subCommRankId, HcclCommConfig* config, HcclComm* subComm) {
-  return front::hccl_call(
-      [&] { return front::create_sub(comm, {rankNum, rankIds, subCommId, subCommRankId}, config, subComm); });
+  return front::hccl_call([&] {
+    return front::create_sub(comm, {rankNum, rankIds, subCommId, subCommRankId}, config, subComm);
+  });
 }
 
 }  // extern "C"

@@ -26,7 +26,8 @@ std::vector<std::pair<const void*, std::shared_ptr<CommHandle>>> named(std::stri
 
 HcclResult handle_of(const char* name, HcclComm* handle) {
   constexpr std::string_view kCall = "HcclCommGetHandleWithName";
-  if (name == nullptr || handle == nullptr) return refuse(HCCL_E_PTR, "{}: a null pointer, a name and a place wanted", kCall);
+  if (name == nullptr || handle == nullptr)
+    return refuse(HCCL_E_PTR, "{}: a null pointer, a name and a place wanted", kCall);
   const auto context = current_context();
   if (!context) return refuse(HCCL_E_RUNTIME, "{}: no device, aclrtSetDevice before it wanted", kCall);
   const auto found = named(name, context->device);
@@ -91,8 +92,8 @@ HcclResult find_window(const Range& wanted, HcclCommSymWindow* window, size_t* o
     *offset = static_cast<size_t>(wanted.first - range->first);
     return HCCL_SUCCESS;
   }
-  return refuse(HCCL_E_NOT_FOUND, "HcclCommSymWinGet: {} bytes at {}, memory of a registered window wanted", wanted.size,
-                static_cast<const void*>(wanted.first));
+  return refuse(HCCL_E_NOT_FOUND, "HcclCommSymWinGet: {} bytes at {}, memory of a registered window wanted",
+                wanted.size, static_cast<const void*>(wanted.first));
 }
 
 }  // namespace

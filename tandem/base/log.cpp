@@ -45,7 +45,8 @@ class LevelName final : public spdlog::custom_flag_formatter {
 std::unique_ptr<spdlog::formatter> vendor_form() {
   auto made = std::make_unique<spdlog::pattern_formatter>();
   made->add_flag<LevelName>('*');
-  made->set_pattern(fmt::format("[%*] HCCL(%P,{}):%Y-%m-%d-%H:%M:%S.%f [tandem:0][%t]%v", program_invocation_short_name));
+  made->set_pattern(
+      fmt::format("[%*] HCCL(%P,{}):%Y-%m-%d-%H:%M:%S.%f [tandem:0][%t]%v", program_invocation_short_name));
   return made;
 }
 

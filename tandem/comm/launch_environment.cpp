@@ -65,16 +65,7 @@ constexpr std::array kLaunchers = {
              {"SLURM_JOB_ID", "SLURM_STEP_ID"},
              "SLURM_STEP_NUM_NODES",
              ""},
-    Launcher{"rank table",
-             "RANK_ID",
-             "RANK_SIZE",
-             "DEVICE_ID",
-             "",
-             "",
-             "",
-             {"TANDEM_JOB", ""},
-             "",
-             "RANK_TABLE_FILE"},
+    Launcher{"rank table", "RANK_ID", "RANK_SIZE", "DEVICE_ID", "", "", "", {"TANDEM_JOB", ""}, "", "RANK_TABLE_FILE"},
 };
 
 class Reader {
@@ -104,8 +95,8 @@ int Reader::number(std::string_view name, int low, int high, int fallback) {
   const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
   const bool whole = error == std::errc{} && end == given.data() + given.size();
   if (whole && value >= low && value <= high) return value;
-  status_ = fail(ErrorCode::invalid_argument, fmt::format("{}: {}={}, a number in [{}, {}] wanted", launcher_.name, name,
-                                                          printable(given, 64), low, high));
+  status_ = fail(ErrorCode::invalid_argument, fmt::format("{}: {}={}, a number in [{}, {}] wanted", launcher_.name,
+                                                          name, printable(given, 64), low, high));
   return fallback;
 }
 
@@ -164,9 +155,10 @@ Expected<Rendezvous> rendezvous_of(const LaunchEnvironment& environment, std::st
     return rendezvous;
   }
   if (environment.local_size > 0 && environment.local_size < environment.size) {
-    return fail(ErrorCode::unsupported,
-                fmt::format("{}: {} of {} ranks on this host, all wanted: ranks of several hosts are not in this version",
-                            environment.launcher, environment.local_size, environment.size));
+    return fail(
+        ErrorCode::unsupported,
+        fmt::format("{}: {} of {} ranks on this host, all wanted: ranks of several hosts are not in this version",
+                    environment.launcher, environment.local_size, environment.size));
   }
   const std::string address = address_of(environment);
   if (address.empty() && environment.size > 1) {

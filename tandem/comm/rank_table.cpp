@@ -33,8 +33,10 @@ std::string shown(const json& value) {
 // One object of the table and its path in it; the first failure of all sticks.
 class Node {
  public:
-  Node(const json& object, std::string path, Status& status) : object_(object), path_(std::move(path)), status_(status) {
-    if (!object_.is_object()) refuse(ErrorCode::malformed, fmt::format("{} is {}, an object wanted", here(), shown(object_)));
+  Node(const json& object, std::string path, Status& status)
+      : object_(object), path_(std::move(path)), status_(status) {
+    if (!object_.is_object())
+      refuse(ErrorCode::malformed, fmt::format("{} is {}, an object wanted", here(), shown(object_)));
   }
 
   bool good() const { return status_.has_value(); }
@@ -201,7 +203,8 @@ void Reader::read_pod(const json& object, const std::string& path) {
     const auto found = std::ranges::find(table_.servers, id, &RankTable::Server::id);
     if (!status_) return;
     if (found == table_.servers.end() || !found->super_pod.empty()) {
-      differ(fmt::format("{} is \"{}\", a server of server_list that no other pod has wanted", entry.at("server_id"), id));
+      differ(
+          fmt::format("{} is \"{}\", a server of server_list that no other pod has wanted", entry.at("server_id"), id));
       return;
     }
     found->super_pod = pod;
@@ -240,9 +243,10 @@ void Reader::group_ranks() {
     const auto server = static_cast<size_t>(table_.ranks[id].server);
     if (id > 0 && table_.ranks[id - 1].server == table_.ranks[id].server) continue;
     if (std::exchange(begun[server], char{1}) != 0) {
-      differ(fmt::format("rank_id {} is on server \"{}\" like others before rank_id {}, consecutive ranks on one server "
-                         "wanted",
-                         id, table_.servers[server].id, id - 1));
+      differ(
+          fmt::format("rank_id {} is on server \"{}\" like others before rank_id {}, consecutive ranks on one server "
+                      "wanted",
+                      id, table_.servers[server].id, id - 1));
     }
     table_.servers[server].first_rank = static_cast<int>(id);
   }
@@ -284,7 +288,8 @@ std::string address_of(const RankTable& table) {
 Expected<RankTable> parse_rank_table(std::string_view text, std::string_view file) {
   const std::string what = fmt::format("rank table {}", printable(file, 256));
   if (text.size() > kMaxTableBytes) {
-    return fail(ErrorCode::malformed, fmt::format("{}: {} bytes, at most {} wanted", what, text.size(), kMaxTableBytes));
+    return fail(ErrorCode::malformed,
+                fmt::format("{}: {} bytes, at most {} wanted", what, text.size(), kMaxTableBytes));
   }
   const auto whole = parse_json(text, what);
   if (!whole) return fail(whole.error());

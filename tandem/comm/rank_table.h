@@ -17,15 +17,15 @@ inline constexpr size_t kMaxTableBytes = size_t{4} << 20;
 // The ranks of a job and where they run, as a rank table (JSON, version 1.0 or 1.2) lists them.
 struct RankTable {
   struct Server {
-    std::string id;        // unique in the table
-    std::string host_ip;   // empty where the table leaves it open
-    int first_rank = 0;    // a server's ranks are consecutive
+    std::string id;       // unique in the table
+    std::string host_ip;  // empty where the table leaves it open
+    int first_rank = 0;   // a server's ranks are consecutive
     int ranks = 0;
     std::string super_pod;  // id of the pod that lists it (1.2), or empty
   };
   struct Rank {
-    int server = 0;  // index into `servers`
-    int device = 0;  // unique in its server
+    int server = 0;         // index into `servers`
+    int device = 0;         // unique in its server
     std::string device_ip;  // empty where the table leaves it open
     int host_port = 0;      // 0 = not given
   };

@@ -7,9 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "tandem/comm/fault.h"
-#include "tandem/llm/config.h"
 #include "tandem/base/json.h"
+#include "tandem/comm/fault.h"
+#include "tandem/comm/rank_table.h"
+#include "tandem/llm/config.h"
 #include "tandem/llm/safetensors.h"
 #include "tandem/llm/tokenizer.h"
 
@@ -40,6 +41,8 @@ bool safetensors(std::string_view bytes) {
   return parse_safetensors_header(header, bytes.size() - kSafetensorsPrefix - *length).has_value();
 }
 
+bool rank_table(std::string_view bytes) { return parse_rank_table(bytes, "fuzz").has_value(); }
+
 bool fault(std::string_view bytes) { return parse_fault(bytes).has_value(); }
 
 constexpr std::string_view kConfig = R"({"architectures":["MixtralForCausalLM"],"model_type":"mixtral","hidden_size":64,
@@ -54,6 +57,14 @@ constexpr std::string_view kTokenizer = R"({"version":"1.0","added_tokens":[{"id
 "model":{"type":"BPE","unk_token":"<unk>","fuse_unk":true,"byte_fallback":false,
 "vocab":{"<unk>":0,"<s>":1,"a":2,"b":3,"ab":4,"_":5},"merges":["a b"]}})";
 
+// Every key the parser looks at.
+constexpr std::string_view kRankTable = R"({"version":"1.2","status":"completed","server_count":"2","server_list":[
+{"server_id":"10.0.0.1","host_ip":"10.0.0.1","device":[{"device_id":"0","super_device_id":"0","device_ip":"192.168.1.8",
+"device_port":"16666","host_port":"16667","backup_device_ip":"192.168.1.9","backup_device_port":"16668","rank_id":"0"},
+{"device_id":"1","device_ip":"","rank_id":"1"}]},{"server_id":"10.0.0.2","host_nic_ip":"reserve",
+"device":[{"device_id":"0","rank_id":2}]}],"super_pod_list":[{"super_pod_id":"0",
+"server_list":[{"server_id":"10.0.0.1"},{"server_id":"10.0.0.2"}]}]})";
+
 constexpr std::string_view kSafetensors(
     "\x50\x00\x00\x00\x00\x00\x00\x00"
     R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"k":"v"}} )"
@@ -64,6 +75,7 @@ constexpr std::array kParsers = {
     Parser{"config", config, kConfig},
     Parser{"tokenizer", tokenizer, kTokenizer},
     Parser{"safetensors", safetensors, kSafetensors},
+    Parser{"rank_table", rank_table, kRankTable},
     Parser{"fault", fault, "kill:rank=1:step=ready:count=3"},
 };
 

@@ -134,6 +134,21 @@ step_aclnn() {
   [ "$count" -ge 2 ] || fail "$count programs in examples/aclnn, at least 2 wanted"
 }
 
+# The programs of examples/hccl with the line they give, as threads and as ranks of the installed launcher.
+step_hccl() {
+  local name launch="$P/bin/tandem launch -n 4 --"
+  # shellcheck disable=SC1091
+  . "$P/cann/set_env.sh"
+  for name in threads processes rank_table; do
+    "$compiler" "$source/examples/hccl/$name.cpp" -I "$ASCEND_HOME_PATH/include" -L "$ASCEND_HOME_PATH/lib64" -lhccl \
+      -lascendcl -o "$work/hccl_$name"
+  done
+  timeout 100 "$work/hccl_threads" || fail "threads.cpp failed"
+  timeout 100 $launch "$work/hccl_processes" "$work/root-info" || fail "processes.cpp failed"
+  RANK_TABLE_FILE=$source/examples/hccl/rank_table.json timeout 100 $launch "$work/hccl_rank_table" ||
+    fail "rank_table.cpp failed"
+}
+
 # The prefix works wherever it is moved, with its own model and without any environment variable.
 step_moved() {
   local rc=0
