@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 
+import hccl
+
 HERE = pathlib.Path(__file__).resolve().parent
 OWN_HEADER = re.compile(r'#include\s+"(\.\./op_(?:host/op_)?api/(aclnn_\w+\.h))"')
 RANKS = re.compile(r"\b(?:ndev|DEV_NUM|dev_num|EP_WORLD_SIZE|RANK_NUM)\s*=\s*(\d+)")
@@ -125,6 +127,9 @@ def main():
     parser.add_argument("--json", action="store_true", help="print the rows as one JSON array")
     parser.add_argument("--timeout", type=float, default=120, help="seconds one program may run")
     parser.add_argument("--only", default="*", help="glob over the path in the checkout")
+    parser.add_argument("--mpi-home", help="folder with include/mpi.h and lib/libmpi.so (default: Debian's Open MPI)")
+    parser.add_argument("--ranks", type=lambda text: [int(part) for part in text.split(",")], default=[2, 4, 8],
+                        help="numbers of ranks for hccl_test (default: 2,4,8)")
     parser.add_argument("folders", nargs="+", type=pathlib.Path, metavar="DIR")
     arguments = parser.parse_args()
     if arguments.prefix is None:
@@ -139,6 +144,10 @@ def main():
                    "success": 0, "wanted": 0, "seconds": 0, "missing": []}
             if not row["reason"]:
                 try_sample(sample, row, arguments)
+            rows.append(row)
+            if not arguments.json:
+                show(row)
+        for row in hccl.rows(folder.resolve(), arguments, environment(arguments.prefix)):
             rows.append(row)
             if not arguments.json:
                 show(row)
