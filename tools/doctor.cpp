@@ -95,6 +95,7 @@ void print_environment(const json& list) {
   put(stdout, "environment\n");
   for (const json& variable : list) {
     const bool set = !variable["value"].is_null();
+    if (!set && variable["type"] == "unused") continue;
     put(stdout, fmt::format("  {:26} {}{}\n  {:26} {}\n", plain(variable["name"]), set ? "" : "unset, default ",
                             plain(variable[set ? "value" : "default"]), "", plain(variable["help"])));
   }
