@@ -148,6 +148,15 @@ HcclResult refuse_table(std::string_view call, const Error& error) {
   return refuse_text(code, fmt::format("{}: {}", call, error.message), form ? "EI0004" : "EI0014");
 }
 
+HcclResult meet_by(std::string_view call, const Expected<RankTable>& table, std::string_view file, uint32_t rank,
+                   const Start& start, HcclComm* handle) {
+  if (!table) return refuse_table(call, table.error());
+  const int own = rank > INT32_MAX ? -1 : static_cast<int>(rank);
+  const auto rendezvous = rendezvous_of(*table, own, file);
+  if (!rendezvous) return refuse_table(call, rendezvous.error());
+  return meet(*rendezvous, start, handle);
+}
+
 HcclResult init_cluster(std::string_view call, const char* path, uint32_t rank, const HcclCommConfig* config,
                         bool with_config, HcclComm* handle) {
   if (handle == nullptr) return refuse(HCCL_E_PTR, "{}: comm is null, a place wanted", call);
@@ -155,12 +164,21 @@ HcclResult init_cluster(std::string_view call, const char* path, uint32_t rank, 
   if (file.empty()) return refuse(HCCL_E_PTR, "{}: no file, a path or RANK_TABLE_FILE wanted", call);
   Start start;
   if (const HcclResult code = begin(call, config, with_config, start); code != HCCL_SUCCESS) return code;
-  const auto table = read_rank_table(file);
-  if (!table) return refuse_table(call, table.error());
-  const int own = rank > INT32_MAX ? -1 : static_cast<int>(rank);
-  const auto rendezvous = rendezvous_of(*table, own, file);
-  if (!rendezvous) return refuse_table(call, rendezvous.error());
-  return meet(*rendezvous, start, handle);
+  return meet_by(call, read_rank_table(file), file, rank, start, handle);
+}
+
+HcclResult init_cluster_text(const char* text, uint32_t rank, const HcclCommConfig* config, HcclComm* handle) {
+  constexpr std::string_view kCall = "HcclCommInitClusterInfoMemConfig", kPlace = "in memory";
+  if (text == nullptr || handle == nullptr) {
+    return refuse(HCCL_E_PTR, "{}: a null pointer, the text of a rank table and a place wanted", kCall);
+  }
+  Start start;
+  if (const HcclResult code = begin(kCall, config, true, start); code != HCCL_SUCCESS) return code;
+  const auto table = parse_rank_table({text, strnlen(text, kMaxTableBytes + 1)}, kPlace);
+  if (table && !table->completed) {
+    return refuse_table(kCall, {ErrorCode::malformed, "status is \"initializing\", \"completed\" wanted"});
+  }
+  return meet_by(kCall, table, kPlace, rank, start, handle);
 }
 
 // --- from another communicator
@@ -239,6 +257,11 @@ HcclResult HcclCommInitClusterInfoConfig(const char* clusterInfo, uint32_t rank,
                                          HcclComm* comm) {
   return front::hccl_call(
       [&] { return front::init_cluster("HcclCommInitClusterInfoConfig", clusterInfo, rank, config, true, comm); });
+}
+
+HcclResult HcclCommInitClusterInfoMemConfig(const char* rankTableString, uint32_t rank, HcclCommConfig* config,
+                                            HcclComm* comm) {
+  return front::hccl_call([&] { return front::init_cluster_text(rankTableString, rank, config, comm); });
 }
 
 HcclResult HcclCreateSubCommConfig(HcclComm* comm, uint32_t rankNum, uint32_t* rankIds, uint64_t subCommId,

@@ -104,6 +104,23 @@ TEST(HcclCluster, TheVariableNamesTheTable) {
   });
 }
 
+TEST(HcclCluster, TheTableItself) {
+  ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
+  HcclCommConfig config;
+  HcclCommConfigInit(&config);
+  HcclComm comm = nullptr;
+  const char* table = R"({"version":"1.0","status":"completed","server_list":[{"server_id":"memory","device":[
+      {"device_id":"0","rank_id":"0"}]}]})";
+  ASSERT_EQ(HcclCommInitClusterInfoMemConfig(table, 0, &config, &comm), HCCL_SUCCESS) << aclGetRecentErrMsg();
+  EXPECT_EQ(sum_of_ranks(comm), 1.0F);
+  EXPECT_EQ(HcclCommDestroy(comm), HCCL_SUCCESS);
+  table = R"({"version":"1.0","status":"initializing"})";
+  EXPECT_EQ(HcclCommInitClusterInfoMemConfig(table, 0, &config, &comm), HCCL_E_PARA);
+  EXPECT_EQ(HcclCommInitClusterInfoMemConfig("[", 0, &config, &comm), HCCL_E_PARA);
+  EXPECT_TRUE(last_error_says("EI0004")) << aclGetRecentErrMsg();
+  EXPECT_EQ(HcclCommInitClusterInfoMemConfig(nullptr, 0, &config, &comm), HCCL_E_PTR);
+}
+
 TEST(HcclCluster, WrongTablesAreNamed) {
   ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
   HcclComm comm = nullptr;

@@ -27,6 +27,9 @@ ACL_FUNC_VISIBILITY HcclResult HcclCommInitRootInfoConfig(uint32_t nRanks, const
 ACL_FUNC_VISIBILITY HcclResult HcclCommInitClusterInfo(const char* clusterInfo, uint32_t rank, HcclComm* comm);
 ACL_FUNC_VISIBILITY HcclResult HcclCommInitClusterInfoConfig(const char* clusterInfo, uint32_t rank,
                                                              HcclCommConfig* config, HcclComm* comm);
+/* The table itself instead of a file. */
+ACL_FUNC_VISIBILITY HcclResult HcclCommInitClusterInfoMemConfig(const char* rankTableString, uint32_t rank,
+                                                                HcclCommConfig* config, HcclComm* comm);
 
 /* A communicator of rankNum ranks of *comm: exactly these call it, with the same rankIds (of *comm) and subCommId;
    rankIds[subCommRankId] is the caller. Other ranks need not call; with (0, NULL, 0xFFFFFFFF) they get NULL. */
