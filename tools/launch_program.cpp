@@ -15,7 +15,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <fstream>
 #include <memory>
 
 #include "tandem/base/env.h"
@@ -28,7 +27,7 @@ namespace tandem::tool {
 namespace {
 
 constexpr double kTermSeconds = 2;   // from SIGTERM to SIGKILL
-constexpr double kDrainSeconds = 1;  // for output that somebody still holds open after all ranks ended
+constexpr double kDrainSeconds = 1;  // for output, should somebody still hold a pipe open
 constexpr std::array kForwarded = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT};
 
 bool ends_the_job(int signal) { return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT; }
@@ -36,7 +35,10 @@ bool ends_the_job(int signal) { return signal == SIGINT || signal == SIGTERM || 
 class Job {
  public:
   explicit Job(const LaunchFlags& flags) : flags_(flags) {}
-  ~Job() { sweep(); }
+  ~Job() {
+    kill_left();
+    ::sigprocmask(SIG_SETMASK, &before_, nullptr);
+  }
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
@@ -54,7 +56,7 @@ class Job {
   void note_end(size_t rank, int wait_status);
   void escalate();
   void drain();
-  void sweep();
+  void kill_left();
   bool any_alive() const;
   void signal_all(int signal);
   void begin(Stage stage, double seconds);
@@ -71,7 +73,7 @@ class Job {
   int stopped_by_ = 0;      // signal that ended the job from outside
 };
 
-// Orphans of the ranks become our children, so that sweep() finds them.
+// Orphans of the ranks become our children, so that kill_left() finds them.
 Status Job::prepare() {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGCHLD);
@@ -190,7 +192,7 @@ void Job::look_once(int timeout_ms) {
   }
 }
 
-// What is in the pipes; a process that left its rank's group may hold one open for ever.
+// What is still in the pipes.
 void Job::drain() {
   const Deadline end = Deadline::after_seconds(kDrainSeconds);
   const auto open = [](const auto& rank) { return rank->open(); };
@@ -199,7 +201,7 @@ void Job::drain() {
 }
 
 // Kills ranks that still run, then what left their groups and became our child since.
-void Job::sweep() {
+void Job::kill_left() {
   signal_all(SIGKILL);
   for (int round = 0; round < 100; ++round) {
     const std::vector<pid_t> left = own_children();
@@ -209,7 +211,6 @@ void Job::sweep() {
     if (left.empty()) break;
     ::usleep(1'000);
   }
-  ::sigprocmask(SIG_SETMASK, &before_, nullptr);
 }
 
 int Job::exit_code() const {
@@ -225,6 +226,7 @@ int Job::run() {
   }
   constexpr int kSliceMs = 100;
   while (any_alive()) look_once(kSliceMs);
+  kill_left();
   drain();
   return exit_code();
 }

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include <array>
@@ -80,11 +81,10 @@ struct ChildPlan {
   ::signal(SIGPIPE, SIG_DFL);
   ::sigprocmask(SIG_SETMASK, plan.mask, nullptr);
   ::execvpe(plan.arguments[0], plan.arguments, plan.environment);
-  constexpr std::string_view kText = "tandem launch: the program could not be run: ";
-  const char* reason = strerrordesc_np(errno);
-  [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, kText.data(), kText.size()) +
-                                           ::write(STDERR_FILENO, reason, std::strlen(reason)) +
-                                           ::write(STDERR_FILENO, "\n", 1);
+  char text[] = "tandem launch: the program could not be run: ", end[] = "\n";
+  char* reason = const_cast<char*>(strerrordesc_np(errno));
+  const iovec parts[] = {{text, sizeof text - 1}, {reason, std::strlen(reason)}, {end, 1}};
+  [[maybe_unused]] const ssize_t ignored = ::writev(STDERR_FILENO, parts, 3);
   ::_exit(kCannotRun);
 }
 
