@@ -146,7 +146,8 @@ void SpawnedRank::pass_lines(Stream& stream, bool prefix, bool all) const {
 
 void SpawnedRank::read_stream(Stream& stream, bool prefix) const {
   std::array<char, kMostLine> buffer;
-  while (stream.pipe.get() >= 0) {
+  constexpr int kReads = 16;  // then it is the other ranks' turn
+  for (int i = 0; i < kReads && stream.pipe.get() >= 0; ++i) {
     const ssize_t got = ::read(stream.pipe.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;
