@@ -122,7 +122,7 @@ void Job::signal_all(int signal) {
 
 void Job::begin(Stage stage, double seconds) {
   stage_ = stage;
-  deadline_ = Deadline::after_seconds(seconds);
+  deadline_ = Deadline::after_seconds(std::max(seconds, 1e-3));  // 0 would be never
 }
 
 void Job::pass_on(int signal) {
