@@ -32,15 +32,15 @@ constexpr std::array kForwarded = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SI
 
 bool ends_the_job(int signal) { return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT; }
 
-class Job {
+class LaunchedJob {
  public:
-  explicit Job(const LaunchFlags& flags) : flags_(flags) {}
-  ~Job() {
+  explicit LaunchedJob(const LaunchFlags& flags) : flags_(flags) {}
+  ~LaunchedJob() {
     kill_left();
     ::sigprocmask(SIG_SETMASK, &before_, nullptr);
   }
-  Job(const Job&) = delete;
-  Job& operator=(const Job&) = delete;
+  LaunchedJob(const LaunchedJob&) = delete;
+  LaunchedJob& operator=(const LaunchedJob&) = delete;
 
   int run();
 
@@ -74,7 +74,7 @@ class Job {
 };
 
 // Orphans of the ranks become our children, so that kill_left() finds them.
-Status Job::prepare() {
+Status LaunchedJob::prepare() {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGCHLD);
   for (const int signal : kForwarded) sigaddset(&signals_, signal);
@@ -93,7 +93,7 @@ Expected<std::string> job_name() {
   return fmt::format("{:02x}", fmt::join(bytes, ""));
 }
 
-Status Job::start_all() {
+Status LaunchedJob::start_all() {
   const auto job = job_name();
   const auto port = free_port();
   if (!job) return fail(job.error());
@@ -112,20 +112,20 @@ Status Job::start_all() {
   return {};
 }
 
-bool Job::any_alive() const {
+bool LaunchedJob::any_alive() const {
   return std::ranges::any_of(ranks_, [](const auto& rank) { return rank->alive(); });
 }
 
-void Job::signal_all(int signal) {
+void LaunchedJob::signal_all(int signal) {
   for (const auto& rank : ranks_) rank->signal(signal);
 }
 
-void Job::begin(Stage stage, double seconds) {
+void LaunchedJob::begin(Stage stage, double seconds) {
   stage_ = stage;
   deadline_ = Deadline::after_seconds(std::max(seconds, 1e-3));  // 0 would be never
 }
 
-void Job::pass_on(int signal) {
+void LaunchedJob::pass_on(int signal) {
   const bool again = ends_the_job(signal) && stopped_by_ != 0;
   signal_all(again ? SIGKILL : signal);
   if (signal == SIGTSTP) ::raise(SIGSTOP);
@@ -134,7 +134,7 @@ void Job::pass_on(int signal) {
   if (stage_ == Stage::running) begin(Stage::grace, flags_.grace_s);
 }
 
-void Job::read_signals() {
+void LaunchedJob::read_signals() {
   signalfd_siginfo info{};
   while (::read(signal_fd_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     if (info.ssi_signo == SIGCHLD) continue;
@@ -142,7 +142,7 @@ void Job::read_signals() {
   }
 }
 
-void Job::note_end(size_t rank, int wait_status) {
+void LaunchedJob::note_end(size_t rank, int wait_status) {
   const int code = ranks_[rank]->ended(wait_status);
   if (code == 0) return;
   report_line(ranks_[rank]->ending());
@@ -152,7 +152,7 @@ void Job::note_end(size_t rank, int wait_status) {
 }
 
 // While a rank is not yet reaped its number is nobody else's: the moment to kill what is left of its group.
-void Job::reap() {
+void LaunchedJob::reap() {
   siginfo_t info{};
   while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
     const pid_t pid = info.si_pid;
@@ -165,7 +165,7 @@ void Job::reap() {
   }
 }
 
-void Job::escalate() {
+void LaunchedJob::escalate() {
   if (!deadline_.passed()) return;
   if (stage_ == Stage::grace) {
     signal_all(SIGTERM);
@@ -177,7 +177,7 @@ void Job::escalate() {
   }
 }
 
-void Job::look_once(int timeout_ms) {
+void LaunchedJob::look_once(int timeout_ms) {
   std::vector<pollfd> waits{{signal_fd_.get(), POLLIN, 0}};
   for (const auto& rank : ranks_) rank->add_to(waits);
   ::poll(waits.data(), waits.size(), timeout_ms);
@@ -193,7 +193,7 @@ void Job::look_once(int timeout_ms) {
 }
 
 // What is still in the pipes.
-void Job::drain() {
+void LaunchedJob::drain() {
   const Deadline end = Deadline::after_seconds(kDrainSeconds);
   const auto open = [](const auto& rank) { return rank->open(); };
   while (std::ranges::any_of(ranks_, open) && !end.passed()) look_once(20);
@@ -201,7 +201,7 @@ void Job::drain() {
 }
 
 // Kills ranks that still run, then what left their groups and became our child since.
-void Job::kill_left() {
+void LaunchedJob::kill_left() {
   signal_all(SIGKILL);
   for (int round = 0; round < 100; ++round) {
     const std::vector<pid_t> left = own_children();
@@ -213,12 +213,12 @@ void Job::kill_left() {
   }
 }
 
-int Job::exit_code() const {
+int LaunchedJob::exit_code() const {
   if (stopped_by_ != 0) return 128 + stopped_by_;
   return std::max(first_failure_, 0);
 }
 
-int Job::run() {
+int LaunchedJob::run() {
   if (Status s = prepare(); !s) return report_failure("launch: " + s.error().message, false);
   if (Status s = start_all(); !s) {
     signal_all(SIGKILL);
@@ -233,6 +233,6 @@ int Job::run() {
 
 }  // namespace
 
-int launch_program(const LaunchFlags& flags) { return Job(flags).run(); }
+int launch_program(const LaunchFlags& flags) { return LaunchedJob(flags).run(); }
 
 }  // namespace tandem::tool
