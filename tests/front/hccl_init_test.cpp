@@ -102,6 +102,7 @@ TEST(HcclCluster, TheVariableNamesTheTable) {
     EXPECT_EQ(sum_of_ranks(comm), 3.0F);
     EXPECT_EQ(HcclCommDestroy(comm), HCCL_SUCCESS);
   });
+  unsetenv("RANK_TABLE_FILE");
 }
 
 TEST(HcclCluster, TheTableItself) {
