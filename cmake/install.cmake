@@ -8,7 +8,7 @@ set(TANDEM_PUBLIC_HEADERS
   base/dtype.h base/half.h base/int4.h base/status.h base/tensor.h
   exec/device.h exec/lane.h exec/memory.h exec/stream.h
   kernels/gemm.h kernels/pack.h kernels/reduce.h
-  comm/communicator.h comm/collectives.h
+  comm/communicator.h comm/collectives.h comm/inspect.h
   ops/plan.h ops/mm_all_reduce.h)
 
 # For writers of kernels (docs/kernels.md): the contracts, and the vocabulary that tandem_isa() compiles for each table.

@@ -8,6 +8,7 @@ namespace tandem::tool {
 void add_generate(CLI::App& app, int& exit_code);
 void add_launch(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
+void add_inspect(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);  // in builds with Google Benchmark
 
 }  // namespace tandem::tool

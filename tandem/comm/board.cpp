@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/comm/board.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstddef>
 
 #include "tandem/comm/fingerprint.h"
 #include "tandem/exec/wait.h"
@@ -104,6 +107,18 @@ void Board::mark_left() const {
   ring_all();
 }
 
+void Board::scribble(size_t bytes) const {
+  constexpr size_t kFirst = offsetof(Segment, state), kWord = sizeof(uint64_t);
+  auto* words = reinterpret_cast<uint64_t*>(&own());
+  uint64_t noise = 0x9e3779b97f4a7c15u + static_cast<uint64_t>(rank_);
+  for (size_t i = kFirst / kWord; i < (sizeof(Segment) + bytes) / kWord; ++i) {
+    noise ^= noise << 13;
+    noise ^= noise >> 7;
+    noise ^= noise << 17;
+    std::atomic_ref<uint64_t>(words[i]).store(noise, std::memory_order_relaxed);
+  }
+}
+
 void Board::ring(int rank) const {
   of(rank).bell.value.fetch_add(1, std::memory_order_seq_cst);
   futex_wake_all(of(rank).bell.value);
@@ -142,8 +157,8 @@ Failure Board::settle(Failure failure) const {
   const int first = claimant();
   if (first >= 0 && first != rank_) {
     const Deadline patience{monotonic_ns() + kClaimNs};
-    auto theirs = read_failure(first);
-    for (; !theirs && !patience.passed(); theirs = read_failure(first)) thread_yield();
+    auto theirs = failure_of(first);
+    for (; !theirs && !patience.passed(); theirs = failure_of(first)) thread_yield();
     if (theirs) failure = *theirs;
   }
   write_failure(failure);
@@ -164,7 +179,7 @@ void Board::write_failure(const Failure& failure) const {
   area.published.store(1, std::memory_order_release);
 }
 
-std::optional<Failure> Board::read_failure(int rank) const {
+std::optional<Failure> Board::failure_of(int rank) const {
   const FailureArea& area = of(rank).failure;
   if (area.published.load(std::memory_order_acquire) == 0) return std::nullopt;
   const uint32_t code = area.code.load(std::memory_order_relaxed);
@@ -176,15 +191,17 @@ std::optional<Failure> Board::read_failure(int rank) const {
   std::string text(length, '\0');
   for (size_t i = 0; i < length; ++i) text[i] = static_cast<char>(area.text[i].load(std::memory_order_relaxed));
   failure.reason = printable(text, kFailureTextBytes);
+  // Whatever a peer wrote, the text has to name somebody.
+  if (failure.reason.find("rank ") == std::string::npos) failure.reason.insert(0, fmt::format("rank {}: ", rank));
   return failure;
 }
 
 std::optional<Failure> Board::published() const {
   for (int rank = 0; rank < size(); ++rank) {
     if (rank == rank_) continue;
-    if (auto failure = read_failure(rank)) {
+    if (auto failure = failure_of(rank)) {
       const int first = claimant();
-      const auto root = first >= 0 && first != rank_ ? read_failure(first) : std::nullopt;
+      const auto root = first >= 0 && first != rank_ ? failure_of(first) : std::nullopt;
       return root ? root : failure;
     }
   }

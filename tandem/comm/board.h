@@ -53,6 +53,12 @@ class Board {
   void say_blocked(const Goal& goal) const;
   void say_awake() const;
   void mark_left() const;
+  // What `rank` says it waits for; nothing when that makes no sense.
+  std::optional<Goal> blocked(int rank) const;
+  // The failure `rank` published, if any.
+  std::optional<Failure> failure_of(int rank) const;
+  // Fault injection: noise instead of this rank's segment but its identity, and of `bytes` behind it.
+  void scribble(size_t bytes) const;
   void ring(int rank) const;
   void ring_all() const;
 
@@ -65,10 +71,8 @@ class Board {
   std::optional<Failure> published() const;
 
  private:
-  std::optional<Goal> blocked(int rank) const;
   bool reached(const Goal& goal, int waiter) const;
   void wake(int rank) const;
-  std::optional<Failure> read_failure(int rank) const;
   void write_failure(const Failure& failure) const;
   // Rank whose failure counts, -1 while nobody claimed.
   int claimant() const;

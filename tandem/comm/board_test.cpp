@@ -94,7 +94,7 @@ TEST(Board, HostileFailureTextsAreCutAndCleaned) {
   ASSERT_TRUE(failure);
   EXPECT_EQ(failure->culprit, 1);
   EXPECT_EQ(failure->code, ErrorCode::peer_lost);
-  EXPECT_EQ(failure->reason, std::string(kFailureTextBytes, '?'));
+  EXPECT_EQ(failure->reason, "rank 1: " + std::string(kFailureTextBytes, '?'));
 }
 
 // A peer that fills its whole segment with noise changes values, never what memory is touched (run under ASan).

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "tandem/comm/communicator_impl.h"
-#include "tandem/comm/fault.h"
 
 // The public face; how waits and failures work stands in communicator_impl.cpp.
 namespace tandem {
@@ -66,8 +65,9 @@ Expected<uint32_t> Communicator::begin(const Fingerprint& mine) {
 uint32_t Communicator::announced(int rank) const { return impl_->announced.at(static_cast<size_t>(rank)); }
 
 void Communicator::end() {
+  impl_->flight.end();
   if (size_ == 1 || impl_->foreign()) return;
-  fault_point("end", rank_);
+  impl_->tells("end");
   impl_->board.count_step();
   impl_->board.own().progress.inside.store(0, std::memory_order_release);
 }
@@ -75,8 +75,7 @@ void Communicator::end() {
 void Communicator::arrive(Signal signal, uint32_t value) {
   if (size_ == 1 || impl_->foreign()) return;
   constexpr std::string_view kSteps[kSignals] = {"ready", "done", "free"};
-  fault_point(kSteps[static_cast<int>(signal)], rank_);
-  impl_->board.publish(static_cast<int>(signal), value);
+  if (impl_->tells(kSteps[static_cast<int>(signal)])) impl_->board.publish(static_cast<int>(signal), value);
 }
 
 Status Communicator::await(Signal signal, int peer, uint32_t value, std::string_view step) {
@@ -85,7 +84,7 @@ Status Communicator::await(Signal signal, int peer, uint32_t value, std::string_
   if (peer < 0 || peer >= size_) {
     return fail(ErrorCode::internal, fmt::format("await: peer {}, 0 to {} wanted", peer, size_ - 1));
   }
-  fault_point("await", rank_);
+  impl_->tells("await");
   return impl_->wait_for({peer, static_cast<int>(signal), value}, step);
 }
 

@@ -113,7 +113,11 @@ class Communicator {
   // --- failure. The first reason sticks and is seen by all ranks; the communicator stays dead.
   void abort(const Error& reason);
   Status health() const;
-  // The same for a difference between the ranks' calls that every rank finds by itself, in the same words.
+  // After a failure, ranks as processes: a new communicator of those that are left, in the old order. Every survivor
+  // calls it; dead ranks, ranks that left and the one that hung are not waited for, and who does not call it within
+  // timeout_s (0 = HCCL_CONNECT_TIMEOUT) is left out. A death meanwhile is an error; then it may be called again.
+  Expected<std::shared_ptr<Communicator>> shrink(double timeout_s = 0);
+  // A difference between the ranks' calls that every rank finds by itself, in the same words.
   Error disagree(int culprit, std::string text);
 
  protected:

@@ -10,6 +10,7 @@
 
 #include "tandem/comm/fault.h"
 #include "tandem/comm/fingerprint.h"
+#include "tandem/comm/signal_report.h"
 #include "tandem/exec/wait.h"
 
 namespace tandem {
@@ -49,19 +50,25 @@ Communicator::Impl::Impl(Communicator& its_owner, CommunicatorParts parts)
       announced(segments.size()),
       sent(segments.size()),
       taken(segments.size()),
+      gone(segments.size()),
       creator(getpid()) {
   if (parts.call_s >= 0) limits.call_s = parts.call_s;
+  flight.open(parts.rank, its_owner.name(), pids, pointers(segments));
   enlist();
 }
 
 Communicator::Impl::~Impl() {
   unlist();
-  if (!foreign()) board.mark_left();
+  if (!foreign()) {
+    flight.close();
+    board.mark_left();
+  }
   watcher.reset();
 }
 
 std::shared_ptr<Communicator> Communicator::Impl::make(CommunicatorParts parts) {
   const int size = static_cast<int>(parts.segments.size());
+  offer_report_on_signal();
   std::shared_ptr<Communicator> made(new Communicator(parts.rank, size, parts.device, parts.name));
   made->window_bytes_ = parts.segments[0]->window_bytes();
   for (const auto& map : parts.segments) {
@@ -90,6 +97,15 @@ Status Communicator::Impl::usable() const {
   return fail(error.code, fmt::format("communicator {} is dead: {}", owner.name_, error.message));
 }
 
+bool Communicator::Impl::tells(std::string_view step) const {
+  const FaultAct act = fault_point(step, board.rank());
+  if (act == FaultAct::corrupt) {
+    const SegmentMap& own = *segments[static_cast<size_t>(board.rank())];
+    board.scribble(own.window_bytes() + own.outbox_bytes());
+  }
+  return act != FaultAct::drop;
+}
+
 void Communicator::Impl::leave_when_done() {
   if (tickets.done() && !board.left(board.rank())) board.mark_left();
 }
@@ -110,6 +126,7 @@ Failure Communicator::Impl::die(const Failure& reason) {
 }
 
 void Communicator::Impl::peer_ended(int rank) {
+  gone[static_cast<size_t>(rank)].store(true);
   if (board.left(rank)) {
     board.ring(board.rank());
     return;
@@ -188,6 +205,7 @@ Status Communicator::Impl::sleep_for(const Goal& goal, std::string_view step, co
 Expected<uint32_t> Communicator::Impl::announce(const Fingerprint& mine, std::optional<uint32_t> ready) {
   ++sequence;
   announced[static_cast<size_t>(board.rank())] = mine.local;
+  flight.begin(mine, sequence);
   if (board.size() == 1) return mine.local;
   Segment& own = board.own();
   const size_t slot = sequence % 2;
@@ -197,12 +215,9 @@ Expected<uint32_t> Communicator::Impl::announce(const Fingerprint& mine, std::op
   store_fingerprint(own.slots[slot], mine);
   own.counters[kCalled].digest[slot].store(digest, std::memory_order_relaxed);
   own.counters[kCalled].local[slot].store(mine.local, std::memory_order_relaxed);
-  fault_point("begin", board.rank());
-  if (ready) {
-    fault_point("ready", board.rank());
-    board.note(static_cast<int>(Signal::ready), *ready);
-  }
-  board.publish(kCalled, sequence);
+  const bool told = tells("begin");
+  if (ready && tells("ready")) board.note(static_cast<int>(Signal::ready), *ready);
+  if (told) board.publish(kCalled, sequence);
   return compare_with_peers(mine, digest);
 }
 

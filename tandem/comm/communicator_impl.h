@@ -11,6 +11,7 @@
 
 #include "tandem/comm/board.h"
 #include "tandem/comm/communicator.h"
+#include "tandem/comm/flight.h"
 #include "tandem/comm/fork.h"
 #include "tandem/comm/stall.h"
 #include "tandem/comm/ticket.h"
@@ -59,6 +60,8 @@ struct Communicator::Impl final : public ForkAware {
   Expected<uint32_t> announce(const Fingerprint& mine, std::optional<uint32_t> ready);
   Expected<uint32_t> compare_with_peers(const Fingerprint& mine, uint64_t digest);
   Failure name_difference(const Fingerprint& mine);
+  // Whether peers are to be told of this step of the own rank; injected faults act here.
+  bool tells(std::string_view step) const;
   // Tells the peers once this rank was retired and has no turn left.
   void leave_when_done();
 
@@ -72,12 +75,14 @@ struct Communicator::Impl final : public ForkAware {
   Device* device;
   WaitLimits limits;
   TicketQueue tickets;
+  FlightRecorder flight;
   uint32_t sequence = 0;
   WaitPolicy policy = WaitPolicy::oversubscribed;  // asked from the device once an operator
   std::vector<uint32_t> announced;                 // by rank, of the current operator
   // Exchanges in turns: base() after the last of them, and a `ready` value that all peers are known to have reached.
   uint32_t turns_base = 0, known_ready = 0;
   std::vector<uint32_t> sent, taken;               // pieces of messages to and from each rank
+  std::vector<std::atomic<bool>> gone;             // processes that ended, by rank
   int creator;
   static constexpr size_t kNameWords = sizeof(Fingerprint::operation) / 8;
   std::atomic<uint64_t> operation[kNameWords] = {};

@@ -76,7 +76,10 @@ Expected<Meeting> meet(const Rendezvous& rendezvous, const SegmentMap& own) {
 
 Expected<Joined> join(const Rendezvous& rendezvous, size_t window_bytes) {
   auto made = SegmentMap::create(rendezvous.rank, rendezvous.size, window_bytes_for(rendezvous.size, window_bytes));
-  if (!made) return fail(made.error());
+  if (!made) {
+    send_apology(rendezvous, made.error());
+    return fail(made.error());
+  }
   const auto own = std::make_shared<SegmentMap>(std::move(*made));
   auto meeting = meet(rendezvous, *own);
   auto joined =
@@ -91,7 +94,7 @@ Expected<Joined> join(const Rendezvous& rendezvous, size_t window_bytes) {
 
 Expected<std::shared_ptr<Communicator>> Communicator::connect(const Rendezvous& rendezvous, size_t window_bytes) {
   if (Status s = check(rendezvous); !s) return fail(s.error());
-  load_faults();
+  if (Status s = load_faults(); !s) return fail(s.error());
   const auto device = Device::get(rendezvous.device);
   if (!device) return fail(device.error());
   auto joined = join(rendezvous, window_bytes);

@@ -41,7 +41,7 @@ Expected<std::vector<std::shared_ptr<Communicator>>> Communicator::local(int siz
     return fail(ErrorCode::invalid_argument,
                 fmt::format("communicator: {} devices, one for each of {} ranks wanted", devices.size(), size));
   }
-  load_faults();
+  if (Status s = load_faults(); !s) return fail(s.error());
   std::vector<int> indices(devices.begin(), devices.end());
   for (int rank = static_cast<int>(indices.size()); rank < size; ++rank) indices.push_back(rank);
   const auto resources = get_devices(indices);

@@ -19,7 +19,18 @@ namespace {
 
 constexpr char kHello[8] = {'T', 'A', 'N', 'D', 'E', 'M', 'H', 'I'};
 constexpr double kGraceSeconds = 3;  // rank 0 knows who is missing: its verdict is worth waiting for
+constexpr double kApologySeconds = 5;
 constexpr useconds_t kRetryMicroseconds = 5'000;
+constexpr size_t kStableBytes = offsetof(Hello, layout);
+
+// Codes a rank may give as the reason of a failed meeting.
+ErrorCode shared_code(uint32_t code) {
+  for (const ErrorCode known : {ErrorCode::timed_out, ErrorCode::peer_lost, ErrorCode::out_of_memory, ErrorCode::io,
+                                ErrorCode::unsupported}) {
+    if (code == static_cast<uint32_t>(known)) return known;
+  }
+  return ErrorCode::mismatch;
+}
 
 // FNV-1a with a final mix; `salt` makes independent hashes of one text.
 uint64_t hash(std::string_view text, uint64_t salt) {
@@ -29,6 +40,8 @@ uint64_t hash(std::string_view text, uint64_t salt) {
   value = (value ^ value >> 27) * 0x94d049bb133111ebu;
   return value ^ value >> 31;
 }
+
+std::string text_of(const char* bytes, size_t limit) { return printable({bytes, strnlen(bytes, limit)}, limit); }
 
 tl::unexpected<Error> no_host(const std::string& last) {
   return fail(
@@ -62,15 +75,8 @@ Expected<Contact> reach_host(const std::string& name, Deadline deadline) {
 
 Expected<Meeting> read_answer(PacketResult& result, const Answer& answer, const Rendezvous& rendezvous) {
   const auto size = static_cast<size_t>(rendezvous.size);
-  const bool whole = result.packet.bytes == sizeof(Answer) && std::memcmp(answer.magic, kHello, sizeof kHello) == 0;
-  if (!whole) return fail(ErrorCode::malformed, "connect: rank 0 sent something that is no answer");
-  if (answer.refused != 0) {
-    const auto code = answer.code == static_cast<uint32_t>(ErrorCode::timed_out)   ? ErrorCode::timed_out
-                      : answer.code == static_cast<uint32_t>(ErrorCode::peer_lost) ? ErrorCode::peer_lost
-                                                                                   : ErrorCode::mismatch;
-    return fail(code, printable({answer.text, strnlen(answer.text, sizeof answer.text)}, sizeof answer.text));
-  }
-  if (!result.packet.complete || result.packet.descriptors.size() != 2 * size || answer.size != rendezvous.size) {
+  if (auto objection = judge_answer(answer, result.packet.bytes, rendezvous.size)) return fail(std::move(*objection));
+  if (!result.packet.complete || result.packet.descriptors.size() != 2 * size) {
     return fail(ErrorCode::out_of_memory,
                 fmt::format("connect: {} of {} descriptors received; ulimit -n raised by 2 for each rank is wanted",
                             result.packet.descriptors.size(), 2 * size));
@@ -105,6 +111,67 @@ Hello make_hello(const Rendezvous& rendezvous) {
   hello.members = rendezvous.members;
   std::memcpy(hello.name, rendezvous.name.data(), std::min(rendezvous.name.size(), sizeof hello.name - 1));
   return hello;
+}
+
+std::optional<std::string> objection_to(const Hello& theirs, const Hello& mine, size_t bytes) {
+  const std::string version = text_of(theirs.build, sizeof theirs.build);
+  if (bytes != sizeof(Hello) || version != build() || theirs.layout != kLayoutVersion) {
+    return fmt::format("connect: a rank runs version {}, rank 0 runs version {}; the same build is wanted", version,
+                       build());
+  }
+  if (theirs.size != mine.size) {
+    return fmt::format("connect: rank {} was started for {} ranks, rank 0 for {}", theirs.rank, theirs.size, mine.size);
+  }
+  if (theirs.rank < 1 || theirs.rank >= mine.size) {
+    return fmt::format("connect: a process joined as rank {}, 1 to {} wanted", theirs.rank, mine.size - 1);
+  }
+  if (theirs.members != mine.members) {
+    return fmt::format("connect: rank {} of '{}' listed other ranks than rank 0, or in another order", theirs.rank,
+                       text_of(mine.name, sizeof mine.name));
+  }
+  if (std::memcmp(theirs.name, mine.name, sizeof theirs.name) != 0) {
+    return fmt::format("connect: rank {} calls the group '{}', rank 0 calls it '{}'", theirs.rank,
+                       text_of(theirs.name, sizeof theirs.name), text_of(mine.name, sizeof mine.name));
+  }
+  return std::nullopt;
+}
+
+Verdict judge_hello(const Hello& hello, const Hello& mine, size_t bytes) {
+  const bool ours = bytes >= kStableBytes && std::memcmp(hello.magic, mine.magic, sizeof hello.magic) == 0 &&
+                    std::memcmp(hello.cookie, mine.cookie, sizeof hello.cookie) == 0;
+  if (!ours) return {};
+  if (auto reason = objection_to(hello, mine, bytes)) {
+    return {Verdict::Kind::misfit, {ErrorCode::mismatch, std::move(*reason)}};
+  }
+  if (hello.absent == 0) return {Verdict::Kind::welcome, {}};
+  return {Verdict::Kind::misfit,
+          {shared_code(hello.absent - 1), fmt::format("connect: rank {} cannot take part: {}", hello.rank,
+                                                      text_of(hello.reason, sizeof hello.reason))}};
+}
+
+std::optional<Error> judge_answer(const Answer& answer, size_t bytes, int size) {
+  if (bytes != sizeof(Answer) || std::memcmp(answer.magic, kHello, sizeof kHello) != 0) {
+    return Error{ErrorCode::malformed, "connect: rank 0 sent something that is no answer"};
+  }
+  if (answer.refused != 0) return Error{shared_code(answer.code), text_of(answer.text, sizeof answer.text)};
+  if (answer.size == size) return std::nullopt;
+  return Error{ErrorCode::malformed, fmt::format("connect: rank 0 answers for {} ranks, {} wanted", answer.size, size)};
+}
+
+void send_apology(const Rendezvous& rendezvous, const Error& reason) {
+  if (rendezvous.size == 1) return;
+  const Deadline deadline = Deadline::after_seconds(kApologySeconds);
+  if (rendezvous.rank == 0) {
+    refuse_guests(rendezvous, {reason.code, "connect: rank 0 cannot take part: " + reason.message}, deadline);
+    return;
+  }
+  const auto contact = reach_host(socket_name(rendezvous.address), deadline);
+  if (!contact) return;
+  Hello hello = make_hello(rendezvous);
+  hello.absent = 1 + static_cast<uint32_t>(reason.code);
+  std::memcpy(hello.reason, reason.message.data(), std::min(reason.message.size(), sizeof hello.reason - 1));
+  send_packet(contact->socket.get(), std::as_bytes(std::span(&hello, 1)), {});
+  readable(contact->socket.get(), 1000);  // rank 0 has read it when it answers
 }
 
 Expected<Meeting> meet_as_guest(const Rendezvous& rendezvous, const Seat& own, Deadline deadline) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +35,9 @@ struct Hello {
   int32_t rank;
   int32_t size;
   uint32_t members;
+  uint32_t absent;   // 1 + the error code of a rank that cannot take part
   char name[128];
+  char reason[512];  // why
 };
 
 // Rank 0's answer: everybody's descriptors (segment, pidfd by rank), or the reason why there is no meeting.
@@ -52,8 +55,23 @@ struct Answer {
 std::string socket_name(std::string_view address);
 void cookie_of(std::string_view address, uint64_t (&cookie)[2]);
 Hello make_hello(const Rendezvous& rendezvous);
+// Why a rank that knows the cookie cannot take part in rank 0's meeting, if so. `bytes`: how much of `theirs` came.
+std::optional<std::string> objection_to(const Hello& theirs, const Hello& mine, size_t bytes);
 
 Expected<Meeting> meet_as_host(const Rendezvous& rendezvous, const Seat& own, Deadline deadline);
 Expected<Meeting> meet_as_guest(const Rendezvous& rendezvous, const Seat& own, Deadline deadline);
+
+// This rank cannot take part: tells the others why, so that none waits for it in vain. Takes some seconds at most.
+void send_apology(const Rendezvous& rendezvous, const Error& reason);
+void refuse_guests(const Rendezvous& rendezvous, const Error& reason, Deadline deadline);  // rank 0's part of it
+
+// What rank 0 makes of a first message of `bytes` bytes in `hello`.
+struct Verdict {
+  enum class Kind : uint8_t { welcome, stranger, misfit } kind = Kind::stranger;
+  Error error;  // of a misfit
+};
+Verdict judge_hello(const Hello& hello, const Hello& mine, size_t bytes);
+// What another rank makes of the answer; nothing when it is an invitation.
+std::optional<Error> judge_answer(const Answer& answer, size_t bytes, int size);
 
 }  // namespace tandem

@@ -6,30 +6,25 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
 #include <utility>
 
 #include "tandem/base/log.h"
-#include "tandem/comm/fingerprint.h"
 #include "tandem/comm/rendezvous.h"
 #include "tandem/comm/socket.h"
-#include "tandem/version.h"
 
 // The side of rank 0: collects everybody's descriptors, then hands all of them to all.
 namespace tandem {
 namespace {
 
 constexpr int64_t kGreetingNs = 5'000'000'000;  // a connection that says nothing for longer is dropped
+constexpr double kLateSeconds = 0.2;            // ranks on their way to a failed meeting learn the reason, too
 constexpr size_t kMostStrangers = 256;          // connections that have not greeted yet
-constexpr size_t kStableBytes = offsetof(Hello, layout);
 
 struct Stranger {
   Descriptor socket;
   PeerCredentials credentials;
   int64_t since_ns = 0;
 };
-
-std::string text_of(const char* bytes, size_t limit) { return printable({bytes, strnlen(bytes, limit)}, limit); }
 
 class Host {
  public:
@@ -41,6 +36,8 @@ class Host {
         sockets_(static_cast<size_t>(rendezvous.size)) {}
 
   Expected<Meeting> run(const Seat& own);
+  // Instead: all who come learn why there is no meeting.
+  void refuse_everybody(const Error& reason);
 
  private:
   Status listen();
@@ -49,8 +46,8 @@ class Host {
   void admit_strangers();
   Status greet(Stranger& stranger);
   Status seat(Stranger& stranger, const Hello& hello, std::vector<Descriptor> descriptors);
-  std::optional<std::string> objection(const Hello& hello, size_t bytes) const;
   Status check_guests();
+  void hear_latecomers(Deadline deadline);
   std::string missing() const;
   bool complete() const;
   Status answer_all(const Seat& own);
@@ -107,48 +104,21 @@ void Host::admit_strangers() {
   }
 }
 
-// Why a rank that knows the cookie cannot take part, if so.
-std::optional<std::string> Host::objection(const Hello& hello, size_t bytes) const {
-  const std::string theirs = text_of(hello.build, sizeof hello.build);
-  if (bytes != sizeof(Hello) || theirs != build() || hello.layout != kLayoutVersion) {
-    return fmt::format("connect: a rank runs version {}, rank 0 runs version {}; the same build is wanted", theirs,
-                       build());
-  }
-  if (hello.size != rendezvous_.size) {
-    return fmt::format("connect: rank {} was started for {} ranks, rank 0 for {}", hello.rank, hello.size,
-                       rendezvous_.size);
-  }
-  if (hello.rank < 1 || hello.rank >= rendezvous_.size) {
-    return fmt::format("connect: a process joined as rank {}, 1 to {} wanted", hello.rank, rendezvous_.size - 1);
-  }
-  if (hello.members != mine_.members) {
-    return fmt::format("connect: rank {} of '{}' listed other ranks than rank 0, or in another order", hello.rank,
-                       rendezvous_.name);
-  }
-  if (std::memcmp(hello.name, mine_.name, sizeof hello.name) != 0) {
-    return fmt::format("connect: rank {} calls the group '{}', rank 0 calls it '{}'", hello.rank,
-                       text_of(hello.name, sizeof hello.name), rendezvous_.name);
-  }
-  return std::nullopt;
-}
-
 // Reads the first message. What cannot be of our job is dropped and logged; what is, but does not fit, ends the job.
 Status Host::greet(Stranger& stranger) {
   Hello hello{};
   auto result = receive_packet(stranger.socket.get(), std::as_writable_bytes(std::span(&hello, 1)), 2);
   const size_t bytes = result.received && result.packet.complete ? result.packet.bytes : 0;
-  const bool ours = bytes >= kStableBytes && std::memcmp(hello.magic, mine_.magic, sizeof hello.magic) == 0 &&
-                    std::memcmp(hello.cookie, mine_.cookie, sizeof hello.cookie) == 0;
-  if (!ours) {
+  const Verdict verdict = judge_hello(hello, mine_, bytes);
+  if (verdict.kind == Verdict::Kind::stranger) {
     log_warn("connect: dropped process {}: it sent {} bytes that are no greeting of this job", stranger.credentials.pid,
              bytes);
     return {};
   }
-  if (auto reason = objection(hello, bytes)) {
-    const Error error{ErrorCode::mismatch, std::move(*reason)};
-    const Answer answer = refusal(error);
+  if (verdict.kind == Verdict::Kind::misfit) {
+    const Answer answer = refusal(verdict.error);
     send_packet(stranger.socket.get(), std::as_bytes(std::span(&answer, 1)), {});
-    return fail(error);
+    return fail(verdict.error);
   }
   return seat(stranger, hello, std::move(result.packet.descriptors));
 }
@@ -213,6 +183,12 @@ Status Host::wait_for_guests() {
   return {};
 }
 
+void Host::hear_latecomers(Deadline deadline) {
+  while (!complete() && !deadline.passed()) {
+    if (!look_once()) usleep(1'000);
+  }
+}
+
 Answer Host::refusal(const Error& error) const {
   Answer answer{};
   std::memcpy(answer.magic, mine_.magic, sizeof answer.magic);
@@ -257,6 +233,7 @@ Status Host::answer_all(const Seat& own) {
 Expected<Meeting> Host::run(const Seat& own) {
   if (Status s = listen(); !s) return fail(s.error());
   Status met = wait_for_guests();
+  if (!met) hear_latecomers(Deadline::after_seconds(kLateSeconds));
   // Nobody may find this meeting any more once the first guest goes on: its next one may use the same address.
   listener_.close();
   strangers_.clear();
@@ -271,7 +248,17 @@ Expected<Meeting> Host::run(const Seat& own) {
   return meeting;
 }
 
+void Host::refuse_everybody(const Error& reason) {
+  if (!listen()) return;
+  hear_latecomers(deadline_);
+  refuse_all(reason);
+}
+
 }  // namespace
+
+void refuse_guests(const Rendezvous& rendezvous, const Error& reason, Deadline deadline) {
+  Host(rendezvous, deadline).refuse_everybody(reason);
+}
 
 Expected<Meeting> meet_as_host(const Rendezvous& rendezvous, const Seat& own, Deadline deadline) {
   return Host(rendezvous, deadline).run(own);

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "tandem/base/env.h"
+#include "tandem/comm/fault.h"
 #include "tandem/comm/fork.h"
 #include "tandem/exec/memory.h"
 #include "tandem/exec/reserve.h"
@@ -148,6 +149,7 @@ SegmentMap::~SegmentMap() {
 
 Expected<SegmentMap> SegmentMap::create(int rank, int size, size_t window_bytes) {
   const size_t bytes = kHeaderBytes + window_bytes + outbox_bytes_for(window_bytes);
+  if (fault_injected("memory", rank)) return no_space(bytes, 0, ENOSPC);
   auto descriptor = make_memfd(bytes);
   if (!descriptor) return fail(descriptor.error());
   const auto base = map(descriptor->get(), bytes);

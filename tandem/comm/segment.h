@@ -45,7 +45,7 @@
 
 namespace tandem {
 
-inline constexpr uint32_t kLayoutVersion = 2;
+inline constexpr uint32_t kLayoutVersion = 3;
 inline constexpr int kMaxRanks = 64;
 inline constexpr size_t kPairsAt = 4096;
 inline constexpr size_t kHeaderBytes = 12288;
@@ -88,6 +88,7 @@ struct alignas(kLineBytes) BlockedLine {
 struct alignas(kLineBytes) ProgressLine {
   std::atomic<uint32_t> steps{0};
   std::atomic<uint32_t> inside{0};
+  std::atomic<uint64_t> recorder{0};  // where the owner keeps its FlightLog; of no use to peers
 };
 
 struct alignas(kLineBytes) FingerprintSlot {

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 #include "tests/fuzz/parsers.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t most);
 
-// The first byte chooses the parser.
+// The first byte chooses the parser, unless FUZZ_PARSER names one.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const auto all = tandem::fuzz::parsers();
   const std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
-  (void)all[data[0] % all.size()].accepts(rest);
+  static const char* const wanted = std::getenv("FUZZ_PARSER");
+  for (const auto& parser : all) {
+    if (wanted != nullptr && parser.name == wanted) (void)parser.accepts(rest);
+  }
+  if (wanted == nullptr) (void)all[data[0] % all.size()].accepts(rest);
   return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "tandem/llm/config.h"
 #include "tandem/llm/safetensors.h"
 #include "tandem/llm/tokenizer.h"
+#include "tests/fuzz/comm_parsers.h"
 
 namespace tandem::fuzz {
 namespace {
@@ -81,6 +82,13 @@ constexpr std::array kParsers = {
 
 }  // namespace
 
-std::span<const Parser> parsers() { return kParsers; }
+std::span<const Parser> parsers() {
+  static const std::vector<Parser> all = [] {
+    std::vector<Parser> list(kParsers.begin(), kParsers.end());
+    list.insert(list.end(), comm_parsers().begin(), comm_parsers().end());
+    return list;
+  }();
+  return all;
+}
 
 }  // namespace tandem::fuzz
