@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/comm/flight.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <ctime>
@@ -31,6 +33,8 @@ void FlightRecorder::open(int rank, std::string_view name, std::span<const int> 
     log_->pids[peer] = peer < pids.size() ? pids[peer] : 0;
     log_->segments[peer] = reinterpret_cast<uint64_t>(segments[peer]);
   }
+  const bool processes = std::any_of(pids.begin(), pids.end(), [](int pid) { return pid != 0; });
+  if (processes) log_->pids[rank] = getpid();
   std::memcpy(log_->name, name.data(), std::min(name.size(), sizeof log_->name - 1));
   std::memcpy(log_->magic, kFlightMagic, sizeof kFlightMagic);
   own_ = segments[static_cast<size_t>(rank)];
