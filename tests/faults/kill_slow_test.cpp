@@ -19,9 +19,9 @@ TEST(KillSlow, EveryStepOfEveryRankAndRandomTimes) {
   std::map<std::string, size_t> by_operator;
   for (const KillPoint& point : steps) ++by_operator[point.op];
   EXPECT_EQ(by_operator.size(), operator_names().size());
-  for (const auto& [op, count] : by_operator) std::cout << op << " " << count << " steps\n";
+  for (const auto& [op, count] : by_operator) std::cout << op << " " << count << " steps" << std::endl;
   const KillStatistics at_steps = run_points(steps);
-  std::cout << "at every step: " << at_steps.text();
+  std::cout << "at every step: " << at_steps.text() << std::flush;
   const KillStatistics at_random = run_points(random_times(kRandom, 20));
   std::cout << "at random times: " << at_random.text();
   EXPECT_GE(at_steps.points + at_random.points, kTogether);
