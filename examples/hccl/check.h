@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 #include <vector>
 
 #include "hccl/hccl.h"
@@ -14,11 +15,17 @@ inline bool good(int code, const char* call) {
   return false;
 }
 
-// A number from the environment, or `fallback`.
-inline int number_from(const char* name, int fallback) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? fallback : std::atoi(text);
+// The first of these variables that is set, as a number; -1 when none is. Launchers name rank and size differently:
+// torchrun and tandem launch, Open MPI, MPICH, srun.
+inline int number_from(std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    const char* text = std::getenv(name);
+    if (text != nullptr) return std::atoi(text);
+  }
+  return -1;
 }
+inline int launched_rank() { return number_from({"RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}); }
+inline int launched_ranks() { return number_from({"WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS"}); }
 
 // Memory of the current device that holds `values`.
 struct DeviceBuffer {

@@ -3,7 +3,7 @@
 //
 //   . <prefix>/cann/set_env.sh
 //   g++ processes.cpp -I $ASCEND_HOME_PATH/include -L $ASCEND_HOME_PATH/lib64 -lhccl -lascendcl -o processes
-//   tandem launch -n 4 -- ./processes /tmp/root-info.$$
+//   tandem launch -n 4 -- ./processes /tmp/root-info.$$        or mpirun, srun, torchrun --no-python
 #include <unistd.h>
 
 #include <string>
@@ -31,7 +31,7 @@ static bool await_file(HcclRootInfo& info, const std::string& path) {
 }
 
 int main(int argc, char** argv) {
-  const int rank = number_from("RANK", -1), ranks = number_from("WORLD_SIZE", -1);
+  const int rank = launched_rank(), ranks = launched_ranks();
   if (argc != 2 || rank < 0 || ranks < 1) {
     std::printf("wanted: tandem launch -n RANKS -- %s FILE\n", argv[0]);
     return 2;

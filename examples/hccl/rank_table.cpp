@@ -25,7 +25,7 @@ static bool sum_of_half(HcclComm world, uint32_t rank, uint32_t ranks) {
 }
 
 int main() {
-  const int rank = number_from("RANK_ID", number_from("RANK", 0));
+  const int listed = number_from({"RANK_ID"}), rank = listed >= 0 ? listed : launched_rank();
   if (!good(aclInit(nullptr), "aclInit") || !good(aclrtSetDevice(rank), "aclrtSetDevice")) return 1;
   HcclComm world = nullptr;
   const char* file = std::getenv("RANK_TABLE_FILE");
