@@ -102,7 +102,8 @@ def lay_out_mpi(home, folder):
     """MPI_HOME without the C++ bindings, which Debian's library leaves to another one that hccl_test does not link."""
     (folder / "include").mkdir(parents=True)
     header = pathlib.Path(home) / "include/mpi.h"
-    (folder / "include/mpi.h").write_text(f'#define OMPI_SKIP_MPICXX 1\n#define MPICH_SKIP_MPICXX 1\n#include "{header}"\n')
+    text = f'#define OMPI_SKIP_MPICXX 1\n#define MPICH_SKIP_MPICXX 1\n#include "{header}"\n'
+    (folder / "include/mpi.h").write_text(text)
     (folder / "lib").symlink_to(pathlib.Path(home) / "lib")
     return folder
 
