@@ -19,6 +19,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+constexpr milliseconds kPatience{10'000};  // no limit to keep, an end to waiting
+
 // `launch` of a script of sh.
 std::vector<std::string> script(int ranks, const std::string& text, const std::vector<std::string>& options = {}) {
   std::vector<std::string> arguments = {"launch", "-n", std::to_string(ranks)};
@@ -162,7 +164,7 @@ TEST(Launch, NothingIsLeft) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   const auto pids = pids_in(scratch.path);
   EXPECT_EQ(pids.size(), 6u);
-  EXPECT_TRUE(all_gone(pids, kNotice));
+  EXPECT_TRUE(all_gone(pids, kPatience));
 }
 
 TEST(Launch, RanksDieWithTheLauncher) {
@@ -171,7 +173,7 @@ TEST(Launch, RanksDieWithTheLauncher) {
   const auto ranks = tool.children();
   ASSERT_EQ(ranks.size(), 3u);
   ::kill(tool.pid(), SIGKILL);
-  EXPECT_TRUE(all_gone(ranks, kNotice));
+  EXPECT_TRUE(all_gone(ranks, kPatience));
   tool.finish();
 }
 
