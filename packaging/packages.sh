@@ -30,12 +30,17 @@ g++-aarch64-linux-gnu aarch64-linux-gnu-g++
 qemu-user qemu-aarch64
 googletest /usr/src/googletest/googletest/src/gtest-all.cc
 '
-# Only for `tandem bench kernel` beside other libraries (bench/repro.sh); nothing else asks for them.
+# Only for `tandem bench` beside other libraries (bench/repro.sh); nothing else asks for them.
 tandem_peer_packages='
 libbenchmark-dev benchmark/benchmark.h
 libopenblas-dev x86_64-linux-gnu/openblas-pthread/cblas.h
 libdnnl-dev oneapi/dnnl/dnnl.h
 libxsmm-dev libxsmm.h
+openmpi-bin mpirun.openmpi
+libopenmpi-dev /usr/lib/x86_64-linux-gnu/openmpi/include/mpi.h
+mpich mpirun.mpich
+libmpich-dev x86_64-linux-gnu/mpich/mpi.h
+libgloo-dev gloo/allreduce.h
 '
 
 say() { printf '== %s\n' "$*" >&2; }

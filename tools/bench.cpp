@@ -99,10 +99,8 @@ void add_run_options(CLI::App& kernel, Options& o) {
 
 }  // namespace
 
-void add_bench(CLI::App& app, int& exit_code) {
-  auto* command = app.add_subcommand("bench", "Measure against the limits of this machine and against other libraries");
-  command->require_subcommand(1);
-  auto* kernel = command->add_subcommand("kernel", "Kernels, each verified in the same run, beside read, copy and FMA limits");
+void add_bench_kernel(CLI::App& bench, int& exit_code) {
+  auto* kernel = bench.add_subcommand("kernel", "Kernels, each verified in the same run, beside read, copy and FMA limits");
   auto flags = std::make_shared<Flags>();
   add_choice_options(*kernel, flags->options, *flags);
   add_run_options(*kernel, flags->options);

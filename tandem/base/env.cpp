@@ -37,6 +37,7 @@ constexpr std::array kTable = {
     EnvVariable{"HCCL_CONNECT_TIMEOUT", "integer", "120", "seconds to wait for all ranks to join"},
     EnvVariable{"HCCL_DETERMINISTIC", "text", "strict", "accepted; results are always the same bits"},
     EnvVariable{"LCCL_DETERMINISTIC", "text", "strict", "accepted; results are always the same bits"},
+    EnvVariable{"PATH", "text", "none", "where `tandem bench collective` looks for mpirun"},
     EnvVariable{"ASCEND_RT_VISIBLE_DEVICES", "text", "all", "comma-separated logical devices that are visible, renumbered from 0"},
     EnvVariable{"ASCEND_GLOBAL_LOG_LEVEL", "integer", "none", "0 debug, 1 info, 2 warn, 3 error, 4 nothing; TANDEM_LOG goes before it"},
     EnvVariable{"ASCEND_MODULE_LOG_LEVEL", "text", "none", "HCCL=0:...: that level for this library, goes before ASCEND_GLOBAL_LOG_LEVEL"},

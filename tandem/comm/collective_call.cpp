@@ -72,6 +72,14 @@ Status check_parts(const CollectiveCall& call, std::string_view what, const Part
   return {};
 }
 
+void copy_past(std::byte* to, const std::byte* from, size_t bytes, Lane& lane) {
+  const auto combine = default_table().reduce.combine;
+  if (to == from || bytes == 0) return;
+  if (combine == nullptr) return copy_bytes(to, from, bytes);
+  const void* inputs[] = {from};
+  combine({static_cast<int64_t>(bytes), 1, inputs, DType::u8, Combine::sum, to, true}, lane);
+}
+
 uint64_t hash_of(std::span<const int64_t> numbers, uint64_t seed) {
   uint64_t hash = 0xcbf29ce484222325u ^ seed;
   for (const int64_t number : numbers) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -43,6 +44,36 @@ inline uint8_t reduction_of(Combine how) { return static_cast<uint8_t>(1 + stati
 // memcpy that may be asked for nothing.
 inline void copy_bytes(std::byte* to, const std::byte* from, size_t bytes) {
   if (bytes > 0 && to != from) std::memmove(to, from, bytes);
+}
+
+// Asks for the lines of what another core wrote: they come late, so many have to be on the way at once.
+inline void fetch(const std::byte* from, size_t bytes) {
+  constexpr size_t kLine = 64;
+  for (size_t i = 0; i < bytes; i += kLine) __builtin_prefetch(from + i, 0, 2);
+}
+// Copies what a peer wrote, asking a piece ahead.
+inline void copy_from_peer(std::byte* to, const std::byte* from, size_t bytes) {
+  constexpr size_t kPiece = 8 * 1024;
+  fetch(from, std::min(bytes, kPiece));
+  for (size_t at = 0; at < bytes; at += kPiece) {
+    const size_t some = std::min(kPiece, bytes - at);
+    fetch(from + at + some, std::min(kPiece, bytes - at - some));
+    copy_bytes(to + at, from + at, some);
+  }
+}
+
+// The same to where nobody reads soon: past the caches, so that lines to be overwritten are not read first.
+void copy_past(std::byte* to, const std::byte* from, size_t bytes, Lane& lane);
+// From so many bytes of a result on that is worth it.
+inline constexpr size_t kPastBytes = 8 * 1024 * 1024;
+
+// From so many bytes of a rank on a call is done directly where all buffers are device memory: below, one wait more
+// costs more than the copies.
+inline constexpr size_t kDirectBytes = 4 * 1024;
+
+// Whether two ranges of memory share a byte.
+inline bool overlap(const std::byte* a, size_t a_bytes, const std::byte* b, size_t b_bytes) {
+  return a_bytes > 0 && b_bytes > 0 && a < b + b_bytes && b < a + a_bytes;
 }
 
 inline const std::byte* as_bytes(const void* data) { return static_cast<const std::byte*>(data); }

@@ -48,6 +48,7 @@ Communicator::Impl::Impl(Communicator& its_owner, CommunicatorParts parts)
       device(parts.resource),
       limits(wait_limits_from_env()),
       announced(segments.size()),
+      arenas(parts.rank, pids),
       sent(segments.size()),
       taken(segments.size()),
       gone(segments.size()),
@@ -81,6 +82,7 @@ std::shared_ptr<Communicator> Communicator::Impl::make(CommunicatorParts parts) 
 
 void Communicator::Impl::abandon() noexcept {
   std::fill(owner.windows_.begin(), owner.windows_.end(), nullptr);
+  arenas.abandon();
   if (watcher) watcher->abandon();
 }
 

@@ -13,6 +13,7 @@
 #include "tandem/comm/communicator.h"
 #include "tandem/comm/flight.h"
 #include "tandem/comm/fork.h"
+#include "tandem/comm/peer_arenas.h"
 #include "tandem/comm/stall.h"
 #include "tandem/comm/ticket.h"
 #include "tandem/comm/watcher.h"
@@ -81,6 +82,7 @@ struct Communicator::Impl final : public ForkAware {
   std::vector<uint32_t> announced;                 // by rank, of the current operator
   // Exchanges in turns: base() after the last of them, and a `ready` value that all peers are known to have reached.
   uint32_t turns_base = 0, known_ready = 0;
+  PeerArenas arenas;
   std::vector<uint32_t> sent, taken;               // pieces of messages to and from each rank
   std::vector<std::atomic<bool>> gone;             // processes that ended, by rank
   int creator;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/comm/exchange.h"
 
+#include <fmt/format.h>
+
 #include <cstring>
+#include <iterator>
 
 #include "tandem/comm/communicator_impl.h"
 
@@ -44,6 +47,102 @@ Status Exchange::announce(const Fingerprint& call, bool ahead) {
   if (!begun) return fail(begun.error());
   impl.known_ready = ahead ? value : comm_.base();
   return {};
+}
+
+// The two slots of places follow the two of fingerprints (see compare_with_peers()).
+bool Exchange::offer(const DirectBuffers& own, const DevicePin& in, const DevicePin& out) {
+  if (comm_.size() == 1 || comm_.impl_->foreign()) return false;
+  const bool any = own.in_bytes + own.out_bytes > 0;
+  const bool offers = any && in.held() == (own.in_bytes > 0) && out.held() == (own.out_bytes > 0);
+  const Place a = offers && in.held() ? Place::of(in.place()) : Place{};
+  const Place b = offers && out.held() ? Place::of(out.place()) : Place{};
+  CounterLine& line = comm_.impl_->board.own().counters[kCalled];
+  auto& places = line.places[(comm_.impl_->sequence + 1) % 2];
+  const uint64_t words[4] = {a.arena, a.offset, b.arena, b.offset};
+  for (size_t i = 0; i < std::size(words); ++i) places[i].store(words[i], std::memory_order_relaxed);
+  return offers;
+}
+
+Exchange::Offer Exchange::offer_of(int rank) const {
+  const Communicator::Impl& impl = *comm_.impl_;
+  const auto& words = impl.board.of(rank).counters[kCalled].places[impl.sequence % 2];
+  return {{words[0].load(std::memory_order_relaxed), words[1].load(std::memory_order_relaxed)},
+          {words[2].load(std::memory_order_relaxed), words[3].load(std::memory_order_relaxed)}};
+}
+
+template <class Visit>
+void Exchange::for_each_place(const Visit& visit) const {
+  for (int rank = 0; rank < comm_.size(); ++rank) {
+    const Offer offer = offer_of(rank);
+    if (offer.in.arena != 0) visit(rank, offer.in);
+    if (offer.out.arena != 0) visit(rank, offer.out);
+  }
+}
+
+Expected<bool> Exchange::agree() {
+  if (comm_.size() == 1) return false;
+  bool all = true;
+  for (int rank = 0; rank < comm_.size(); ++rank) {
+    const Offer offer = offer_of(rank);
+    const bool has = (offer.in.arena | offer.out.arena) != 0;
+    any_offered_ = any_offered_ || has;
+    all = all && has;
+  }
+  if (!all) return false;
+  PeerArenas& arenas = comm_.impl_->arenas;
+  arenas.make_room(2 * static_cast<size_t>(comm_.size()));
+  bool known = true, refused = false;
+  for_each_place([&](int rank, const Place& place) {
+    const PeerArenas::Known state = arenas.known(rank, place.arena);
+    refused = refused || state == PeerArenas::Known::unreachable;
+    known = known && state == PeerArenas::Known::reachable;
+  });
+  if (refused) return false;
+  return known ? Expected<bool>(true) : vote();
+}
+
+// Once for each new arena: one more wait for all.
+Expected<bool> Exchange::vote() {
+  Communicator::Impl& impl = *comm_.impl_;
+  const size_t slot = impl.sequence % 2;
+  bool all = true;
+  for_each_place([&](int rank, const Place& place) { all = impl.arenas.reach(rank, place) && all; });
+  impl.board.own().counters[kCalled].vote[slot].store(all ? 1 : 0, std::memory_order_relaxed);
+  comm_.arrive(Signal::done, comm_.base() + 1);
+  if (Status s = comm_.await_all(Signal::done, comm_.base() + 1, "mapping device memory"); !s) return fail(s.error());
+  for (int rank = 0; rank < comm_.size(); ++rank) {
+    all = all && impl.board.of(rank).counters[kCalled].vote[slot].load(std::memory_order_relaxed) != 0;
+  }
+  for_each_place([&](int rank, const Place& place) { impl.arenas.remember(rank, place.arena, all); });
+  return all;
+}
+
+Status Exchange::view(int rank, const DirectBuffers& buffers, DirectViews& views) {
+  const auto index = static_cast<size_t>(rank);
+  if (rank == comm_.rank()) {
+    views.in[index] = static_cast<const std::byte*>(buffers.in);
+    views.out[index] = static_cast<std::byte*>(buffers.out);
+    return {};
+  }
+  const Offer offer = offer_of(rank);
+  const PeerArenas& arenas = comm_.impl_->arenas;
+  if (buffers.in_bytes > 0) views.in[index] = arenas.at(rank, offer.in, buffers.in_bytes);
+  if (buffers.out_bytes > 0) views.out[index] = arenas.at(rank, offer.out, buffers.out_bytes);
+  const bool whole =
+      (buffers.in_bytes == 0 || views.in[index] != nullptr) && (buffers.out_bytes == 0 || views.out[index] != nullptr);
+  if (whole) return {};
+  return fail(comm_.disagree(rank, fmt::format("rank {} announced device memory outside its arena", rank)));
+}
+
+// Ranks that wrote their halves before they announced the call look for those that did not.
+Status Exchange::await_stragglers() {
+  comm_.impl_->known_ready = comm_.base();
+  return await_ready(comm_.base() + 1);
+}
+
+Status Exchange::all_done() {
+  comm_.arrive(Signal::ready, comm_.base() + 1);
+  return await_ready(comm_.base() + 1);
 }
 
 Status Exchange::await_readers(uint32_t turn) {

@@ -43,7 +43,33 @@ struct Blocks {
 
   Status run() const;
   void take(const Exchange& exchange, size_t piece, int64_t turn) const;
+  DirectBuffers direct_buffers(int rank, size_t longest) const;
+  void take_directly(const DirectViews& views) const;
 };
+
+// What peers read; a rank that gives nothing shows where it takes, to say that it agrees.
+DirectBuffers Blocks::direct_buffers(int rank, size_t longest) const {
+  if (longest < kDirectBytes) return {};
+  const Block& own = of[static_cast<size_t>(rank)];
+  const bool gives = flow != Flow::from_root || rank == call.root;
+  if (!gives) return {nullptr, 0, out, longest};
+  if (rank != call.comm.rank() || out == nullptr) return {in, own.bytes, nullptr, 0};
+  for (int peer = 0; peer < call.comm.size(); ++peer) {
+    const Block& block = of[static_cast<size_t>(peer)];
+    const bool same = peer == rank && out + block.at == in;
+    if (!same && overlap(out + block.at, block.bytes, in, own.bytes)) return {};
+  }
+  return {in, own.bytes, nullptr, 0};
+}
+
+void Blocks::take_directly(const DirectViews& views) const {
+  if (out == nullptr) return;
+  const int size = call.comm.size(), rank = call.comm.rank();
+  for (int i = 0; i < size; ++i) {
+    const auto peer = static_cast<size_t>((rank + i) % size);
+    if (of[peer].bytes > 0) copy_bytes(out + of[peer].at, views.in[peer], of[peer].bytes);
+  }
+}
 
 void Blocks::take(const Exchange& exchange, size_t piece, int64_t turn) const {
   const int size = call.comm.size(), rank = call.comm.rank();
@@ -51,8 +77,9 @@ void Blocks::take(const Exchange& exchange, size_t piece, int64_t turn) const {
     const int peer = (rank + i) % size;
     const Block& block = of[static_cast<size_t>(peer)];
     const Piece p = piece_of(block.bytes, piece, turn);
-    const std::byte* from = peer == rank ? in + p.first : exchange.half(peer, turn);
-    if (p.bytes > 0) copy_bytes(out + block.at + p.first, from, p.bytes);
+    std::byte* to = out + block.at + p.first;
+    if (p.bytes == 0) continue;
+    peer == rank ? copy_bytes(to, in + p.first, p.bytes) : copy_from_peer(to, exchange.half(peer, turn), p.bytes);
   }
 }
 
@@ -65,13 +92,15 @@ Status Blocks::run() const {
   const int rank = call.comm.rank();
   return exchange.run(
       call.fingerprint(), static_cast<uint32_t>(ceil_div(longest, piece)),
+      [&](int of_rank) { return direct_buffers(of_rank, longest); },
       [&](int64_t turn) {
         const Piece p = piece_of(own, piece, turn);
         if (p.bytes > 0 && call.comm.size() > 1) copy_bytes(exchange.half(rank, turn), in + p.first, p.bytes);
       },
       [&](int64_t turn) {
         if (out != nullptr) take(exchange, piece, turn);
-      });
+      },
+      [&](const DirectViews& views) { take_directly(views); });
 }
 
 // --- another block for each reader: scatter, all_to_all
@@ -84,6 +113,8 @@ struct Pairs {
   std::array<Block, kMaxRanks> to{}, from{};  // `at` in `in`, and in `out`
   bool announce_counts = false;               // no rank knows the counts of all
   size_t longest = 0;                         // of any two ranks, where all know it
+  // Where all know it: where the block for this rank begins in the `in` of each, and how long that is.
+  std::array<Block, kMaxRanks> given{};
   // Settled by run().
   const Exchange* exchange = nullptr;
   size_t piece = 0, header = 0;
@@ -91,6 +122,8 @@ struct Pairs {
   Status run();
 
  private:
+  DirectBuffers direct_buffers(int of_rank) const;
+  void take_directly(const DirectViews& views) const;
   size_t rank() const { return static_cast<size_t>(call.comm.rank()); }
   size_t size() const { return static_cast<size_t>(call.comm.size()); }
   uint32_t turns() const;
@@ -160,6 +193,25 @@ Status Pairs::take(int64_t turn) {
   return {};
 }
 
+DirectBuffers Pairs::direct_buffers(int of_rank) const {
+  if (longest < kDirectBytes || announce_counts) return {};
+  const bool gives = flow != Flow::from_root || of_rank == call.root;
+  if (!gives) return {nullptr, 0, out, longest};
+  const size_t bytes = given[static_cast<size_t>(of_rank)].bytes;
+  if (of_rank != call.comm.rank()) return {in, bytes, nullptr, 0};
+  for (size_t peer = 0; peer < size(); ++peer) {
+    if (overlap(out + from[peer].at, from[peer].bytes, in, bytes)) return {};
+  }
+  return {in, bytes, nullptr, 0};
+}
+
+void Pairs::take_directly(const DirectViews& views) const {
+  for (size_t i = 0; i < size(); ++i) {
+    const size_t peer = (rank() + i) % size();
+    if (from[peer].bytes > 0) copy_bytes(out + from[peer].at, views.in[peer] + given[peer].at, from[peer].bytes);
+  }
+}
+
 Status Pairs::run() {
   Exchange own_exchange(call.comm, flow, "waiting for blocks", std::max(call.root, 0));
   exchange = &own_exchange;
@@ -170,11 +222,12 @@ Status Pairs::run() {
   const uint32_t own_turns = turns();
   return own_exchange.run(
       call.fingerprint(announce_counts ? own_turns : 0), own_turns,
+      [&](int of_rank) { return direct_buffers(of_rank); },
       [&](int64_t turn) {
         if (announce_counts && turn == 0) write_counts(turn);
         give(turn);
       },
-      [&](int64_t turn) { return take(turn); });
+      [&](int64_t turn) { return take(turn); }, [&](const DirectViews& views) { take_directly(views); });
 }
 
 Status check_root(const CollectiveCall& call) {
@@ -258,6 +311,9 @@ Status scatter(Communicator& comm, const void* in, void* out, int64_t count, DTy
   Pairs pairs{call, Flow::from_root, gives ? as_bytes(in) : nullptr, as_bytes(out)};
   if (gives) pairs.to = even_blocks(call);
   pairs.from[static_cast<size_t>(root)] = {call.bytes(count), 0};
+  pairs.longest = call.bytes(count);
+  pairs.given[static_cast<size_t>(root)] = {static_cast<size_t>(comm.size()) * call.bytes(count),
+                                            static_cast<size_t>(comm.rank()) * call.bytes(count)};
   return pairs.run();
 }
 
@@ -266,7 +322,11 @@ Status all_to_all(Communicator& comm, const void* in, void* out, int64_t count, 
   if (Status s = check(call); !s) return s;
   if (Status s = check_buffer(call, "in", in, count); !s) return s;
   if (Status s = check_buffer(call, "out", out, count); !s) return s;
-  return Pairs{call, Flow::everyone, as_bytes(in), as_bytes(out), even_blocks(call), even_blocks(call)}.run();
+  Pairs pairs{call, Flow::everyone, as_bytes(in), as_bytes(out), even_blocks(call), even_blocks(call)};
+  const size_t bytes = call.bytes(count), ranks = static_cast<size_t>(comm.size());
+  pairs.longest = bytes;
+  pairs.given.fill({ranks * bytes, static_cast<size_t>(comm.rank()) * bytes});
+  return pairs.run();
 }
 
 Status all_to_all_v(Communicator& comm, const void* in, const Parts& sends, void* out, const Parts& receives,
@@ -309,6 +369,11 @@ Status all_to_all_vc(Communicator& comm, const void* in, void* out, std::span<co
     pairs.from[peer] = {call.bytes(from), call.bytes(received)};
     sent += to;
     received += from;
+    for (size_t reader = 0; reader < size; ++reader) {
+      const size_t bytes = call.bytes(matrix[peer * size + reader]);
+      pairs.given[peer].bytes += bytes;
+      if (reader < own) pairs.given[peer].at += bytes;
+    }
   }
   for (const int64_t count : matrix) pairs.longest = std::max(pairs.longest, call.bytes(count));
   call.layout = hash_of(matrix);

@@ -4,6 +4,7 @@
 
 #include "tandem/comm/collective_call.h"
 #include "tandem/comm/exchange.h"
+#include "tandem/exec/memory.h"
 #include "tandem/exec/team.h"
 #include "tandem/kernels/table.h"
 
@@ -25,25 +26,78 @@ struct Reduction {
   CollectiveCall call;
   Combine how;
   const std::byte* in;
-  std::byte* out;  // null on ranks that take no result
+  std::byte* out;     // null on ranks that take no result
+  bool past = false;  // results are written past the caches
 
   int size() const { return call.comm.size(); }
   int rank() const { return call.comm.rank(); }
 
+  void copy_result(std::byte* to, const std::byte* from, size_t bytes) const {
+    past ? copy_past(to, from, bytes, call.lane) : copy_bytes(to, from, bytes);
+  }
+  void take_result(std::byte* to, const std::byte* from, size_t bytes) const {
+    past ? copy_past(to, from, bytes, call.lane) : copy_from_peer(to, from, bytes);
+  }
+
+  void fetch_peers(const void* const* inputs, size_t at, size_t bytes) const {
+    for (int r = 0; r < size(); ++r) {
+      if (r != rank()) fetch(static_cast<const std::byte*>(inputs[r]) + at, bytes);
+    }
+  }
+
   // Combines `count` elements: this rank's at `own`, rank r's at from(r), into `to` and, where given, `also`.
   template <class From>
-  void combine(const std::byte* own, const From& from, int64_t count, std::byte* to, std::byte* also) const {
-    const int64_t block = call.lane.team->size() > 1 ? count : static_cast<int64_t>(kBlockBytes / call.element());
+  void combine(const std::byte* own, const From& from, int64_t count, std::byte* to, std::byte* also,
+               bool streams = false) const {
+    const bool alone = call.lane.team->size() == 1;
+    const int64_t block = alone ? static_cast<int64_t>(kBlockBytes / call.element()) : count;
     for (int64_t first = 0; first < count; first += block) {
       const int64_t some = std::min(block, count - first);
       const size_t at = call.bytes(first);
       const void* inputs[kMaxRanks];
       for (int r = 0; r < size(); ++r) inputs[r] = (r == rank() ? own : from(r)) + at;
-      default_table().reduce.combine({some, size(), inputs, call.type, how, to + at}, call.lane);
-      if (also != nullptr) copy_bytes(also + at, to + at, call.bytes(some));
+      if (alone && first == 0) fetch_peers(inputs, 0, call.bytes(some));
+      if (alone) fetch_peers(inputs, call.bytes(some), call.bytes(std::min(block, count - first - some)));
+      default_table().reduce.combine({some, size(), inputs, call.type, how, to + at, streams}, call.lane);
+      if (also != nullptr) copy_result(also + at, to + at, call.bytes(some));
     }
   }
 };
+
+// Elements of a chunk that rank r combines.
+struct Slices {
+  int64_t slice;
+  int64_t first(int rank, int64_t count) const { return std::min(count, rank * slice); }
+  int64_t last(int rank, int64_t count) const { return std::min(count, (rank + 1) * slice); }
+};
+
+// --- all_reduce in device memory: every rank combines a slice of all inputs and writes it to all results
+
+DirectBuffers direct_buffers(const Reduction& r) {
+  const size_t bytes = r.call.bytes(r.call.count);
+  if (bytes < kDirectBytes || (r.in != r.out && overlap(r.in, bytes, r.out, bytes))) return {};
+  return {r.in, bytes, r.out, bytes};
+}
+
+void combine_directly(const Reduction& r, const DirectViews& views) {
+  const auto line = static_cast<int64_t>(kLine / r.call.element());
+  const Slices slices{ceil_div(ceil_div(r.call.count, r.size()), line) * line};
+  const int64_t last = slices.last(r.rank(), r.call.count);
+  const auto block = static_cast<int64_t>(kBlockBytes / r.call.element());
+  const Scratch::Mark mark(*r.call.lane.scratch);
+  std::byte* buffer = r.past ? r.call.lane.scratch->take_array<std::byte>(static_cast<int64_t>(kBlockBytes)) : nullptr;
+  for (int64_t first = slices.first(r.rank(), r.call.count); first < last; first += block) {
+    const int64_t some = std::min(block, last - first);
+    const size_t offset = r.call.bytes(first);
+    std::byte* to = buffer != nullptr ? buffer : r.out + offset;
+    r.combine(
+        r.in + offset, [&](int peer) { return views.in[static_cast<size_t>(peer)] + offset; }, some, to, nullptr);
+    for (int i = 0; i < r.size(); ++i) {
+      const auto peer = static_cast<size_t>((r.rank() + i) % r.size());
+      r.copy_result(views.out[peer] + offset, to, r.call.bytes(some));
+    }
+  }
+}
 
 // --- every rank that wants the result reads all inputs
 
@@ -52,26 +106,23 @@ Status combine_whole(const Reduction& r) {
   Exchange exchange(r.call.comm, flow, "waiting for the input", std::max(r.call.root, 0));
   const bool wanted = r.out != nullptr;
   const bool gives = r.call.root != r.rank() && r.size() > 1;
+  const auto give = [&](int64_t turn) {
+    if (gives) copy_bytes(exchange.half(r.rank(), turn), r.in, r.call.bytes(r.call.count));
+  };
+  const auto take = [&](int64_t turn) {
+    if (!wanted) return;
+    r.combine(
+        r.in, [&](int peer) { return exchange.half(peer, turn); }, r.call.count, r.out, nullptr);
+  };
+  if (r.call.root >= 0 || r.call.bytes(r.call.count) < kDirectBytes) {
+    return exchange.run(r.call.fingerprint(), 1, give, take);
+  }
   return exchange.run(
-      r.call.fingerprint(), 1,
-      [&](int64_t turn) {
-        if (gives) copy_bytes(exchange.half(r.rank(), turn), r.in, r.call.bytes(r.call.count));
-      },
-      [&](int64_t turn) {
-        if (!wanted) return;
-        r.combine(
-            r.in, [&](int peer) { return exchange.half(peer, turn); }, r.call.count, r.out, nullptr);
-      });
+      r.call.fingerprint(), 1, [&](int) { return direct_buffers(r); }, give, take,
+      [&](const DirectViews& views) { combine_directly(r, views); });
 }
 
 // --- every rank combines a slice of each chunk, and the others copy it in the turn after
-
-// Elements of a chunk that rank r combines.
-struct Slices {
-  int64_t slice;
-  int64_t first(int rank, int64_t count) const { return std::min(count, rank * slice); }
-  int64_t last(int rank, int64_t count) const { return std::min(count, (rank + 1) * slice); }
-};
 
 class SlicedReduction {
  public:
@@ -92,15 +143,18 @@ class SlicedReduction {
   }
 
   Status run() {
+    const auto give_chunk = [&](int64_t turn) {
+      if (turn < chunks_) give(turn);
+    };
+    const auto take_chunk = [&](int64_t turn) {
+      if (turn < chunks_) combine_slice(turn);
+      if (turn > 0 && r_.out != nullptr) take_slices(turn);
+    };
+    const auto turns = static_cast<uint32_t>(chunks_ + 1);
+    if (r_.call.root >= 0) return exchange_.run(r_.call.fingerprint(), turns, give_chunk, take_chunk);
     return exchange_.run(
-        r_.call.fingerprint(), static_cast<uint32_t>(chunks_ + 1),
-        [&](int64_t turn) {
-          if (turn < chunks_) give(turn);
-        },
-        [&](int64_t turn) {
-          if (turn < chunks_) combine_slice(turn);
-          if (turn > 0 && r_.out != nullptr) take_slices(turn);
-        });
+        r_.call.fingerprint(), turns, [&](int) { return direct_buffers(r_); }, give_chunk, take_chunk,
+        [&](const DirectViews& views) { combine_directly(r_, views); });
   }
 
  private:
@@ -123,11 +177,14 @@ class SlicedReduction {
     const int64_t first = slices_.first(r_.rank(), count), last = slices_.last(r_.rank(), count);
     const size_t offset = r_.call.bytes(first);
     std::byte* result = exchange_.half(r_.rank(), turn + 1) + results_at_;
-    const bool wanted = r_.out != nullptr;
-    std::byte* to = wanted ? r_.out + at(turn) + offset : result;
+    const bool wanted = r_.out != nullptr, given = r_.call.root < 0 || !wanted;
+    std::byte* own = wanted ? r_.out + at(turn) + offset : nullptr;
+    // The copy that stays in the caches is made first.
+    std::byte* to = given && (r_.past || !wanted) ? result : own;
+    std::byte* also = given && wanted ? (to == own ? result : own) : nullptr;
     r_.combine(
         r_.in + at(turn) + offset, [&](int peer) { return exchange_.half(peer, turn) + offset; }, last - first, to,
-        wanted && r_.call.root < 0 ? result : nullptr);
+        also);
   }
 
   // The others' slices of the chunk before. Every rank starts with another, so that they do not queue up.
@@ -136,8 +193,8 @@ class SlicedReduction {
     for (int i = 1; i < r_.size(); ++i) {
       const int peer = (r_.rank() + i) % r_.size();
       const int64_t first = slices_.first(peer, count), last = slices_.last(peer, count);
-      copy_bytes(r_.out + at(turn - 1) + r_.call.bytes(first), exchange_.half(peer, turn) + results_at_,
-                 r_.call.bytes(last - first));
+      r_.take_result(r_.out + at(turn - 1) + r_.call.bytes(first), exchange_.half(peer, turn) + results_at_,
+                     r_.call.bytes(last - first));
     }
   }
 
@@ -148,8 +205,9 @@ class SlicedReduction {
   size_t results_at_ = 0;
 };
 
-Status reduce_all(const Reduction& r) {
+Status reduce_all(Reduction& r) {
   const size_t bytes = r.call.bytes(r.call.count);
+  r.past = bytes >= kPastBytes;
   const auto readers = static_cast<size_t>(std::max(1, r.size() - 1));
   const bool whole = r.size() == 1 || (bytes * readers <= kWholeBytes && bytes <= Exchange::half_bytes(r.call.comm));
   if (r.call.count == 0)
@@ -184,11 +242,37 @@ class PartsReduction {
 
   Status run() {
     return exchange_.run(
-        r_.call.fingerprint(), static_cast<uint32_t>(turns_), [&](int64_t turn) { give(turn); },
-        [&](int64_t turn) { combine_piece(turn); });
+        r_.call.fingerprint(), static_cast<uint32_t>(turns_), [&](int) { return direct_buffers(); },
+        [&](int64_t turn) { give(turn); }, [&](int64_t turn) { combine_piece(turn); },
+        [&](const DirectViews& views) { combine_directly(views); });
   }
 
  private:
+  // Peers read their parts of `in` while this rank writes its result: into its own part alone.
+  DirectBuffers direct_buffers() const {
+    const auto own = static_cast<size_t>(r_.rank());
+    size_t end = 0, total = 0;
+    const size_t bytes = r_.call.bytes(parts_.counts[own]);
+    bool safe = true;
+    for (size_t rank = 0; rank < parts_.counts.size(); ++rank) {
+      const size_t part = r_.call.bytes(parts_.counts[rank]);
+      if (part == 0) continue;
+      total += part;
+      end = std::max(end, r_.call.bytes(parts_.displacements[rank]) + part);
+      safe = safe && (rank == own || !overlap(input(rank, 0), part, r_.out, bytes));
+    }
+    if (total < kDirectBytes || !safe) return {};
+    return {r_.in, end, nullptr, 0};
+  }
+
+  void combine_directly(const DirectViews& views) {
+    const auto own = static_cast<size_t>(r_.rank());
+    const size_t at = r_.call.bytes(parts_.displacements[own]);
+    r_.combine(
+        r_.in + at, [&](int peer) { return views.in[static_cast<size_t>(peer)] + at; }, parts_.counts[own], r_.out,
+        nullptr, r_.past);
+  }
+
   struct Piece {
     int64_t first, count;
   };
@@ -217,7 +301,7 @@ class PartsReduction {
     if (p.count == 0) return;
     r_.combine(
         input(own, p.first), [&](int peer) { return exchange_.half(peer, turn) + at_[own]; }, p.count,
-        r_.out + r_.call.bytes(p.first), nullptr);
+        r_.out + r_.call.bytes(p.first), nullptr, r_.past);
   }
 
   const Reduction& r_;
@@ -228,7 +312,7 @@ class PartsReduction {
   std::array<size_t, kMaxRanks> at_{};
 };
 
-Status scatter_parts(const Reduction& r, const Parts& parts) {
+Status scatter_parts(Reduction& r, const Parts& parts) {
   if (Status s = check(r.call); !s) return s;
   int64_t extent = 0;
   for (size_t rank = 0; rank < parts.counts.size(); ++rank) {
@@ -236,13 +320,14 @@ Status scatter_parts(const Reduction& r, const Parts& parts) {
   }
   if (Status s = check_buffer(r.call, "in", r.in, extent); !s) return s;
   if (Status s = check_buffer(r.call, "out", r.out, parts.counts[static_cast<size_t>(r.rank())]); !s) return s;
+  r.past = r.call.bytes(parts.counts[static_cast<size_t>(r.rank())]) >= kPastBytes;
   return PartsReduction(r, parts).run();
 }
 
 }  // namespace
 
 Status all_reduce(Communicator& comm, const void* in, void* out, int64_t count, DType type, Combine how, Lane& lane) {
-  const Reduction r{{comm, lane, "all_reduce", count, type, -1, reduction_of(how)}, how, as_bytes(in), as_bytes(out)};
+  Reduction r{{comm, lane, "all_reduce", count, type, -1, reduction_of(how)}, how, as_bytes(in), as_bytes(out)};
   if (Status s = check(r.call); !s) return s;
   if (Status s = check_buffer(r.call, "in", in, count); !s) return s;
   if (Status s = check_buffer(r.call, "out", out, count); !s) return s;
@@ -252,10 +337,10 @@ Status all_reduce(Communicator& comm, const void* in, void* out, int64_t count, 
 Status reduce(Communicator& comm, const void* in, void* out, int64_t count, DType type, Combine how, int root,
               Lane& lane) {
   const bool wanted = comm.rank() == root;
-  const Reduction r{{comm, lane, "reduce", count, type, root, reduction_of(how)},
-                    how,
-                    as_bytes(in),
-                    wanted ? as_bytes(out) : nullptr};
+  Reduction r{{comm, lane, "reduce", count, type, root, reduction_of(how)},
+              how,
+              as_bytes(in),
+              wanted ? as_bytes(out) : nullptr};
   if (Status s = check(r.call); !s) return s;
   if (root < 0) return check({comm, lane, "reduce", count, type, comm.size()});
   if (Status s = check_buffer(r.call, "in", in, count); !s) return s;
@@ -265,8 +350,7 @@ Status reduce(Communicator& comm, const void* in, void* out, int64_t count, DTyp
 
 Status reduce_scatter(Communicator& comm, const void* in, void* out, int64_t count, DType type, Combine how,
                       Lane& lane) {
-  const Reduction r{
-      {comm, lane, "reduce_scatter", count, type, -1, reduction_of(how)}, how, as_bytes(in), as_bytes(out)};
+  Reduction r{{comm, lane, "reduce_scatter", count, type, -1, reduction_of(how)}, how, as_bytes(in), as_bytes(out)};
   if (Status s = check(r.call); !s) return s;
   std::array<int64_t, kMaxRanks> counts{}, displacements{};
   const auto ranks = static_cast<size_t>(comm.size());

@@ -70,6 +70,8 @@ struct alignas(kLineBytes) CounterLine {
   // the line they wait for is the only one they fetch.
   std::atomic<uint32_t> local[2] = {};
   std::atomic<uint64_t> digest[2] = {};
+  std::atomic<uint64_t> places[2][4] = {};  // where the call's buffers lie, if in device memory: arena, offset, twice
+  std::atomic<uint32_t> vote[2] = {};       // whether this rank can reach those of all peers
 };
 
 struct alignas(kLineBytes) IdentityLine {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -13,10 +14,12 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "tandem/exec/cgroup.h"
 #include "tandem/exec/memory.h"
 #include "tandem/exec/reserve.h"
+#include "tandem/exec/wait.h"
 
 namespace tandem {
 namespace {
@@ -25,6 +28,12 @@ constexpr size_t kArenaBytes = 64u << 20;
 constexpr size_t kAlignment = 512;  // satisfies every vendor rule on tensor addresses
 constexpr size_t kTail = 32;        // the vendor adds 32 readable bytes behind a block
 
+struct Used {
+  size_t bytes;
+  std::atomic<int> pins{0};  // held by operators whose peers may touch it
+  explicit Used(size_t its_bytes) : bytes(its_bytes) {}
+};
+
 // One memfd, mapped whole. Free space by offset, neighbours merged.
 struct ArenaBlock {
   int descriptor = -1;
@@ -32,7 +41,7 @@ struct ArenaBlock {
   std::byte* base = nullptr;
   size_t size = 0;
   std::map<size_t, size_t> free;  // offset -> bytes
-  std::map<size_t, size_t> used;
+  std::map<size_t, Used> used;
 };
 
 class ArenaRegistry {
@@ -59,13 +68,18 @@ class ArenaRegistry {
   }
 
   Status release(void* pointer) {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    while (pinned(pointer)) {
+      lock.unlock();
+      thread_yield();
+      lock.lock();
+    }
     for (auto found = arenas_.begin(); found != arenas_.end(); ++found) {
       ArenaBlock& arena = found->second;
       if (!contains(arena, pointer)) continue;
       const auto block = arena.used.find(offset_of(arena, pointer));
       if (block == arena.used.end()) break;
-      give_back(arena, block->first, block->second);
+      give_back(arena, block->first, block->second.bytes);
       arena.used.erase(block);
       const bool spare = arena.used.empty() && arenas_.size() > 1;
       if (spare) close_arena(found);
@@ -73,6 +87,24 @@ class ArenaRegistry {
     }
     return fail(ErrorCode::invalid_argument,
                 fmt::format("device memory: {} was not allocated here or is free already", pointer));
+  }
+
+  // Null when the bytes are not within one block; else its pins, one more than before.
+  std::atomic<int>* pin(const void* pointer, size_t bytes, ArenaRange& place) {
+    const std::lock_guard lock(mutex_);
+    for (auto& [id, arena] : arenas_) {
+      if (!contains(arena, pointer)) continue;
+      const size_t offset = offset_of(arena, pointer);
+      auto block = arena.used.upper_bound(offset);
+      if (block == arena.used.begin()) return nullptr;
+      --block;
+      const size_t into = offset - block->first;
+      if (into > block->second.bytes || bytes > block->second.bytes - into) return nullptr;
+      place = {arena.descriptor, id, arena.generation, offset, arena.size - offset};
+      block->second.pins.fetch_add(1, std::memory_order_relaxed);
+      return &block->second.pins;
+    }
+    return nullptr;
   }
 
   Expected<ArenaRange> locate(const void* pointer) {
@@ -99,6 +131,14 @@ class ArenaRegistry {
   static bool contains(const ArenaBlock& arena, const void* pointer) {
     const auto* byte = static_cast<const std::byte*>(pointer);
     return byte >= arena.base && byte < arena.base + arena.size;
+  }
+  bool pinned(const void* pointer) {
+    for (auto& [id, arena] : arenas_) {
+      if (!contains(arena, pointer)) continue;
+      const auto block = arena.used.find(offset_of(arena, pointer));
+      return block != arena.used.end() && block->second.pins.load(std::memory_order_acquire) > 0;
+    }
+    return false;
   }
   static size_t offset_of(const ArenaBlock& arena, const void* pointer) {
     return static_cast<size_t>(static_cast<const std::byte*>(pointer) - arena.base);
@@ -160,6 +200,9 @@ class ArenaRegistry {
 
   void close_arena(std::map<uint32_t, ArenaBlock>::iterator which) {
     munmap(which->second.base, which->second.size);
+    // Peers that still map it keep the addresses, not the memory.
+    (void)fallocate(which->second.descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                    static_cast<off_t>(which->second.size));
     close(which->second.descriptor);
     arenas_.erase(which);
   }
@@ -175,6 +218,26 @@ class ArenaRegistry {
 Expected<void*> device_allocate(size_t bytes) { return ArenaRegistry::instance().allocate(bytes); }
 Status device_free(void* pointer) { return ArenaRegistry::instance().release(pointer); }
 Expected<ArenaRange> device_locate(const void* pointer) { return ArenaRegistry::instance().locate(pointer); }
+
+DevicePin DevicePin::hold(const void* pointer, size_t bytes) {
+  DevicePin pin;
+  if (bytes == 0) return pin;
+  pin.pins_ = ArenaRegistry::instance().pin(pointer, bytes, pin.place_);
+  return pin;
+}
+
+DevicePin::~DevicePin() {
+  if (pins_ != nullptr) pins_->fetch_sub(1, std::memory_order_release);
+}
+
+DevicePin::DevicePin(DevicePin&& other) noexcept
+    : pins_(std::exchange(other.pins_, nullptr)), place_(other.place_) {}
+
+DevicePin& DevicePin::operator=(DevicePin&& other) noexcept {
+  std::swap(pins_, other.pins_);
+  std::swap(place_, other.place_);
+  return *this;
+}
 
 namespace {
 

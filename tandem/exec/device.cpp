@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 
@@ -18,6 +19,7 @@ struct Device::State {
   std::shared_ptr<ThreadTeam> team;
   int ranks_on_host = 1;
   int wanted_threads = 0;
+  std::atomic<int> oversubscribed{-1};  // asked for by every operator; -1: to be worked out
 };
 
 // Devices live until the process ends and are never destroyed: streams and forked children may outlive main().
@@ -81,13 +83,18 @@ void Device::share_host_with(int ranks_on_host, int threads) {
   if (ranks_on_host <= state_->ranks_on_host && (threads == 0 || threads == state_->wanted_threads)) return;
   state_->ranks_on_host = std::max(ranks_on_host, state_->ranks_on_host);
   if (threads > 0) state_->wanted_threads = threads;
+  state_->oversubscribed.store(-1, std::memory_order_relaxed);
   state_->team.reset();  // tasks under way keep the old team until they end
 }
 
 bool Device::oversubscribed() const {
+  const int known = state_->oversubscribed.load(std::memory_order_relaxed);
+  if (known >= 0) return known != 0;
   const std::lock_guard lock(state_->mutex);
   const int threads = threads_per_rank(state_->wanted_threads, state_->ranks_on_host);
-  return state_->ranks_on_host * threads > topology().usable_cores;
+  const bool more = state_->ranks_on_host * threads > topology().usable_cores;
+  state_->oversubscribed.store(more ? 1 : 0, std::memory_order_relaxed);
+  return more;
 }
 
 }  // namespace tandem

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -78,6 +79,22 @@ Expected<void*> device_allocate(size_t bytes);
 Status device_free(void* pointer);
 // Where a pointer (also into the middle of a block) lives, if it is device memory.
 Expected<ArenaRange> device_locate(const void* pointer);
+// Holds the block of device memory that a range lies in while peers may read or write it: device_free() waits for it.
+class DevicePin {
+ public:
+  DevicePin() = default;
+  // Not held() when the bytes are not within one block of device memory.
+  static DevicePin hold(const void* pointer, size_t bytes);
+  ~DevicePin();
+  DevicePin(DevicePin&& other) noexcept;
+  DevicePin& operator=(DevicePin&& other) noexcept;
+  bool held() const { return pins_ != nullptr; }
+  const ArenaRange& place() const { return place_; }
+
+ private:
+  std::atomic<int>* pins_ = nullptr;
+  ArenaRange place_;
+};
 struct DeviceMemoryInfo {
   size_t free_bytes, total_bytes;
 };

@@ -41,17 +41,22 @@ void thread_yield();
 template <class Ready>
 bool wait_until(const std::atomic<uint32_t>& bell, WaitPolicy policy, Deadline deadline, Ready&& ready) {
   constexpr int64_t kSpinNs = 5'000;
-  constexpr int64_t kYieldNs = 50'000;
+  constexpr int64_t kYieldNs = 50'000, kLongestYieldNs = 5'000'000;
+  constexpr int64_t kSwitchNs = 1'000;  // a yield to nobody takes less, a switch to another thread and back more
   if (ready()) return true;
   const int64_t start = monotonic_ns();
   const int64_t spin = policy == WaitPolicy::own_core ? kSpinNs : 0;
-  for (int64_t now = start; now - start < kYieldNs; now = monotonic_ns()) {
+  int64_t idle = 0;  // a yield that took long let somebody else run: that is no time of a core wasted
+  for (int64_t now = start; idle < kYieldNs && now - start < kLongestYieldNs;) {
     if (now - start < spin) {
       cpu_relax();
     } else {
       thread_yield();
     }
     if (ready()) return true;
+    const int64_t before = now;
+    now = monotonic_ns();
+    if (policy == WaitPolicy::own_core || now - before < kSwitchNs) idle += now - before;
   }
   while (!deadline.passed()) {
     const uint32_t seen = bell.load(std::memory_order_acquire);

@@ -37,6 +37,7 @@ struct CombineInputsArgs {
   DType dtype = DType::none;            // i8 u8 i16 u16 i32 u32 i64 u64 f16 bf16 f32 f64
   Combine how = Combine::sum;
   void* y = nullptr;                    // may equal one input exactly, not overlap it otherwise
+  bool past = false;                    // nobody reads y soon: written past the caches, unless it equals an input
 };
 
 // Element conversion (one rounding, canonical NaN).

@@ -40,6 +40,8 @@ THIRD_PARTY = {
     r"gtest/|gmock/|rapidcheck": r"tests/|.*_test\.(cpp|h)|.*/test_\w+\.h",
     r"benchmark/": r"bench/|.*_bench\.cpp",
     r"oneapi/": r"bench/compare/",
+    r"mpi\.h": r"bench/compare/",
+    r"gloo/": r"bench/compare/",
     r"\w*mmintrin\.h|x86intrin\.h|cpuid\.h|arm_neon\.h|arm_sve\.h": r"tandem/kernels/cpu/|tandem/exec/|bench/",
 }
 SYSTEM_FOLDERS = ("sys/", "linux/", "netinet/", "arpa/", "net/", "bits/", "asm/")

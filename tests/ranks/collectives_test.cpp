@@ -69,6 +69,22 @@ TEST_P(Cases, EveryByteIsRight) {
   }
 }
 
+// Device memory of threads is reached the same way as that of processes.
+TEST(Collectives, EveryByteIsRightInDeviceMemory) {
+  for (const auto& [size, cases] : cases_by_ranks()) {
+    if (size > 5) continue;
+    const Ranks ranks = make_ranks(size, 64 * 1024);
+    const auto results = on_ranks(ranks, [&](Communicator& comm, Lane& lane) -> std::string {
+      for (const CollectiveCase& c : cases) {
+        const Memory memory = c.type == DType::i8 ? Memory::mixed : Memory::device;
+        if (std::string text = run_case(c, comm, lane, memory); !text.empty()) return text;
+      }
+      return {};
+    });
+    for (const std::string& text : results) EXPECT_EQ(text, "");
+  }
+}
+
 TEST(Collectives, ReadsEnoughCases) {
   size_t count = 0;
   for (const auto& [size, cases] : cases_by_ranks()) count += cases.size();

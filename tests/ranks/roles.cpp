@@ -121,7 +121,9 @@ int role_collectives(Communicator& c) {
   OwnLane own;
   for (const CollectiveCase& one : read_collective_cases()) {
     if (one.ranks != c.size() || !runnable(one)) continue;
-    if (const std::string text = run_case(one, c, own.lane); !text.empty()) return say(text), 1;
+    for (const Memory memory : {Memory::own, Memory::device, Memory::mixed}) {
+      if (const std::string text = run_case(one, c, own.lane, memory); !text.empty()) return say(text), 1;
+    }
   }
   say("ok");
   return 0;

@@ -83,6 +83,7 @@ struct Numbers {
 template <class T, Combine kHow, class Span>
 TANDEM_INLINE typename T::Value fold(const CombineInputsArgs& args, int64_t i, Span span) {
   typename T::Value v = T::load(args.x[0], i, span);
+  if (args.inputs == 1) return v;
   if (args.inputs == 2) return T::template step<kHow>(v, T::load(args.x[1], i, span));
   typename T::Value open[32];
   int depth = 0;
@@ -174,7 +175,7 @@ void combine_any(const CombineInputsArgs& args, int64_t first, int64_t last, boo
 }  // namespace
 
 void combine_inputs(const CombineInputsArgs& args, Lane& lane) {
-  bool past = past_caches(args.count * dtype_bits(args.dtype) / 8);
+  bool past = args.past || past_caches(args.count * dtype_bits(args.dtype) / 8);
   for (int k = 0; k < args.inputs; ++k) past = past && args.x[k] != args.y;
   for_pieces(1, args.count, args.inputs, lane,
              [&](int64_t, int64_t first, int64_t last) { combine_any(args, first, last, past); });
