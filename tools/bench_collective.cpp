@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "bench/collective/model.h"
@@ -17,6 +18,7 @@
 #include "bench/collective/peer.h"
 #include "bench/collective/rank.h"
 #include "bench/collective/report.h"
+#include "tandem/comm/launch_environment.h"
 #include "tools/bench_group.h"
 #include "tools/report.h"
 
@@ -173,30 +175,35 @@ Expected<json> run_rank(const Flags& f, const Rendezvous& rendezvous) {
 }
 
 // A rank process of a group; rank 0 hands its rows to whoever started the group.
-int run_member(const Flags& f, const std::optional<LaunchedRank>& mpi) {
-  const int rank = mpi ? mpi->rank : f.rank, ranks = mpi ? mpi->ranks : f.size;
-  if (rank < 0) return report_failure("--group is for rank processes of this command only", f.json);
+int run_member(const Flags& f, const std::optional<LaunchEnvironment>& launched) {
+  const bool ours = f.rank >= 0;  // else an MPI's mpirun says which
+  if (!ours && !launched) return report_failure("--group is for rank processes of this command only", f.json);
+  const int rank = ours ? f.rank : launched->rank, ranks = ours ? f.size : launched->size;
   const auto rows = run_rank(f, {.rank = rank, .size = ranks, .name = "bench", .address = f.group, .device = rank});
   if (!rows) return report_failure(rows.error().message, false);
   if (rank == 0) put(stdout, rows->dump() + "\n");
   return 0;
 }
 
-// A user's own mpirun: rank 0 reports as the command does without.
-int run_under_mpi(Flags& f, const LaunchedRank& mpi) {
+// A user's own mpirun, srun or torchrun: rank 0 reports as the command does without.
+int run_launched(Flags& f, const LaunchEnvironment& launched) {
   json not_shown = json::array();
+  const std::string_view own = launched.launcher == "Open MPI" ? "openmpi"
+                               : launched.launcher == "MPICH"  ? "mpich"
+                                                               : "";
   for (const std::string& peer : f.compare) {
-    std::string why = peer != mpi.peer ? "this is not its mpirun" : bench::why_absent(f.options.peer_folder, peer);
+    std::string why = peer != own ? "this is not its mpirun" : bench::why_absent(f.options.peer_folder, peer);
     if (why.empty()) {
       f.options.peer = peer;
     } else {
       not_shown.push_back(fmt::format("comparison with {}: {}", peer, why));
     }
   }
-  const auto rows =
-      run_rank(f, {.rank = mpi.rank, .size = mpi.ranks, .name = "bench", .address = mpi.address, .device = mpi.rank});
-  if (!rows) return report_failure(rows.error().message, f.json && mpi.rank == 0);
-  return mpi.rank == 0 ? finish(f, json::array({group_of(*rows, "processes")}), not_shown) : 0;
+  const auto meeting = rendezvous_of(launched, "bench");
+  if (!meeting) return report_failure(meeting.error().message, f.json && launched.rank == 0);
+  const auto rows = run_rank(f, *meeting);
+  if (!rows) return report_failure(rows.error().message, f.json && launched.rank == 0);
+  return launched.rank == 0 ? finish(f, json::array({group_of(*rows, "processes")}), not_shown) : 0;
 }
 
 // Two ranks with a core each give the parts, four and more what sharing a core costs.
@@ -225,12 +232,13 @@ int run_simulation(Flags& f) {
 }
 
 int run(Flags& f) {
-  const auto mpi = rank_of_mpi();
-  if (mpi) f.ranks = mpi->ranks;
+  const auto launched = f.rank >= 0 ? Expected<std::optional<LaunchEnvironment>>() : launch_environment();
+  if (!launched) return report_failure(launched.error().message, f.json);
+  if (*launched) f.ranks = (*launched)->size;
   if (std::string wrong = settle(f); !wrong.empty()) return report_failure(wrong, f.json);
-  if (!f.group.empty()) return run_member(f, mpi);
+  if (!f.group.empty()) return run_member(f, *launched);
   f.options.progress = f.options.progress || ::isatty(STDERR_FILENO) != 0;
-  if (mpi) return run_under_mpi(f, *mpi);
+  if (*launched) return run_launched(f, **launched);
   if (f.simulate) return run_simulation(f);
   json not_shown = json::array();
   auto groups = run_groups(f, not_shown);

@@ -11,7 +11,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -159,27 +158,6 @@ Status start_all(const RankGroup& group, std::vector<Child>& children, int out) 
   return {};
 }
 
-Expected<int> number_of(const char* name) {
-  const auto text = env_text(name);
-  int value = 0;
-  if (!text) return fail(ErrorCode::invalid_argument, "not set");
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error != std::errc{} || end != text->data() + text->size()) return fail(ErrorCode::invalid_argument, "no number");
-  return value;
-}
-
-// When a process began, so that its number alone does not name a later one.
-std::string start_time_of(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string text, word;
-  std::getline(file, text);
-  const size_t end = text.rfind(')');
-  std::istringstream rest(end == std::string::npos ? "" : text.substr(end + 1));
-  constexpr int kStartTime = 20;  // fields behind the name
-  for (int i = 0; i < kStartTime; ++i) rest >> word;
-  return word;
-}
-
 }  // namespace
 
 Expected<std::vector<std::string>> launcher_of(const std::string& peer, int ranks) {
@@ -220,22 +198,6 @@ Expected<nlohmann::json> run_group(const RankGroup& group) {
   auto json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_object()) return json;
   return fail(ErrorCode::malformed, "rank 0 wrote no report");
-}
-
-std::optional<LaunchedRank> rank_of_mpi() {
-  LaunchedRank found;
-  auto rank = number_of("OMPI_COMM_WORLD_RANK"), ranks = number_of("OMPI_COMM_WORLD_SIZE");
-  found.peer = "openmpi";
-  if (!rank) {
-    rank = number_of("PMI_RANK");
-    ranks = number_of("PMI_SIZE");
-    found.peer = "mpich";
-  }
-  if (!rank || !ranks || *rank < 0 || *rank >= *ranks) return std::nullopt;
-  found.rank = *rank;
-  found.ranks = *ranks;
-  found.address = fmt::format("bench-{}-{}", ::getppid(), start_time_of(::getppid()));
-  return found;
 }
 
 }  // namespace tandem::tool

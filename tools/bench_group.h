@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,13 +22,5 @@ Expected<std::vector<std::string>> launcher_of(const std::string& peer, int rank
 // Starts the ranks and returns what rank 0 wrote. They die with this process; an interrupt ends them, then this
 // process.
 Expected<nlohmann::json> run_group(const RankGroup& group);
-
-// Rank and size this process was given by an MPI launcher.
-struct LaunchedRank {
-  int rank = 0, ranks = 1;
-  std::string peer;     // the MPI whose launcher it was
-  std::string address;  // one for all ranks of the launch on this host
-};
-std::optional<LaunchedRank> rank_of_mpi();
 
 }  // namespace tandem::tool
