@@ -45,7 +45,7 @@
 
 namespace tandem {
 
-inline constexpr uint32_t kLayoutVersion = 3;
+inline constexpr uint32_t kLayoutVersion = 4;
 inline constexpr int kMaxRanks = 64;
 inline constexpr size_t kPairsAt = 4096;
 inline constexpr size_t kHeaderBytes = 12288;
