@@ -53,8 +53,8 @@ TEST(BenchCollective, EveryOperationIsRightAmongProcesses) {
 }
 
 TEST(BenchCollective, EveryTypeAndCombination) {
-  expect_rows(report_of(run(
-                  tiny({"--op", "all_reduce", "-b", "2K", "-e", "2K", "-d", "all", "-o", "all", "-p", "3", "--json"}))),
+  expect_rows(report_of(run({"bench", "collective", "-b", "2K", "-e", "2K", "-n", "3", "-w", "1", "--rounds", "2", "-d",
+                             "all", "-o", "all", "-p", "3", "--json"})),
               50);
 }
 
