@@ -89,11 +89,13 @@ std::string new_address() {
   return "ranks-test-" + std::to_string(getpid()) + "-" + std::to_string(++counter) + "-" + std::to_string(now.tv_nsec);
 }
 
+// Without those of MPI programs that may run at the same time.
 std::vector<std::string> shared_memory_names() {
   std::vector<std::string> names;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", ignored)) {
-    names.push_back(entry.path().filename());
+    const std::string name = entry.path().filename();
+    if (!name.starts_with("vader_segment.") && !name.starts_with("mpich_")) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;
