@@ -56,7 +56,9 @@ INSTANTIATE_TEST_SUITE_P(Windows, Cases, testing::Values(8192, 100 * 1024, 8 << 
 
 // All cases of a rank count one after the other, so that halves and counters go on from any state.
 TEST_P(Cases, EveryByteIsRight) {
-  for (const auto& [size, cases] : cases_by_ranks()) {
+  for (const auto& group : cases_by_ranks()) {
+    const int size = group.first;
+    const auto& cases = group.second;
     const Ranks ranks = make_ranks(size, GetParam());
     ASSERT_EQ(ranks.size(), static_cast<size_t>(size));
     const auto results = on_ranks(ranks, [&](Communicator& comm, Lane& lane) -> std::string {
@@ -71,7 +73,9 @@ TEST_P(Cases, EveryByteIsRight) {
 
 // Device memory of threads is reached the same way as that of processes.
 TEST(Collectives, EveryByteIsRightInDeviceMemory) {
-  for (const auto& [size, cases] : cases_by_ranks()) {
+  for (const auto& group : cases_by_ranks()) {
+    const int size = group.first;
+    const auto& cases = group.second;
     if (size > 5) continue;
     const Ranks ranks = make_ranks(size, 64 * 1024);
     const auto results = on_ranks(ranks, [&](Communicator& comm, Lane& lane) -> std::string {
