@@ -97,14 +97,6 @@ void check_inner_sizes(Gate& gate, const FusedCall& call) {
   gate.check.that(x1.dim(-1) > 0, "x1 {} has k = 0, at least 1 wanted", x1.describe());
 }
 
-bool private_format(int format) {
-  constexpr std::array kPrivate = {ACL_FORMAT_NC1HWC0,          ACL_FORMAT_FRACTAL_Z,        ACL_FORMAT_NC1HWC0_C04,
-                                   ACL_FORMAT_FRACTAL_NZ,       ACL_FORMAT_NDC1HWC0,         ACL_FRACTAL_Z_3D,
-                                   ACL_FORMAT_FRACTAL_NZ_C0_16, ACL_FORMAT_FRACTAL_NZ_C0_32, ACL_FORMAT_FRACTAL_NZ_C0_2,
-                                   ACL_FORMAT_FRACTAL_NZ_C0_4,  ACL_FORMAT_FRACTAL_NZ_C0_8};
-  return std::find(kPrivate.begin(), kPrivate.end(), format) != kPrivate.end();
-}
-
 void check_types(Gate& gate, const FusedCall& call) {
   const TensorView &x1 = view_of(call.x1), &x2 = view_of(call.x2), &residual = view_of(call.residual);
   const bool full = call.weights == Weights::full;

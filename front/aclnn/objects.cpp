@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "aclnn/opdev/op_errno.h"
@@ -128,6 +129,14 @@ auto made(Function&& body) noexcept -> decltype(body()) {
 }
 
 }  // namespace
+
+bool private_format(int format) {
+  constexpr std::array kPrivate = {ACL_FORMAT_NC1HWC0,          ACL_FORMAT_FRACTAL_Z,        ACL_FORMAT_NC1HWC0_C04,
+                                   ACL_FORMAT_FRACTAL_NZ,       ACL_FORMAT_NDC1HWC0,         ACL_FRACTAL_Z_3D,
+                                   ACL_FORMAT_FRACTAL_NZ_C0_16, ACL_FORMAT_FRACTAL_NZ_C0_32, ACL_FORMAT_FRACTAL_NZ_C0_2,
+                                   ACL_FORMAT_FRACTAL_NZ_C0_4,  ACL_FORMAT_FRACTAL_NZ_C0_8};
+  return std::find(kPrivate.begin(), kPrivate.end(), format) != kPrivate.end();
+}
 
 DType dtype_of(int acl_type) {
   switch (acl_type) {

@@ -36,6 +36,8 @@ namespace tandem::front {
 
 // The element type of a vendor number; none where there is no counterpart.
 DType dtype_of(int acl_type);
+// A layout of the vendor's own: the memory is not what dims and strides say.
+bool private_format(int format);
 // Bytes from the address a caller gives to the first element of the view.
 int64_t byte_offset(const aclTensor& tensor);
 // "[2,3] f16", or with the vendor's number of a type unknown here.

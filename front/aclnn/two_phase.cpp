@@ -88,6 +88,7 @@ aclnnStatus publish(std::shared_ptr<Executor> executor, uint64_t* workspace_size
     auto plan = executor->make_plan();
     if (!plan) return report_aclnn(plan.error());
     executor->workspace_bytes = plan->workspace_bytes();
+    executor->empty = executor->workspace_bytes == 0;
     executor->plan = std::move(*plan);
   }
   *workspace_size = executor->workspace_bytes;

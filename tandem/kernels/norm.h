@@ -28,6 +28,7 @@ struct AddRmsNormArgs {
   int64_t y_row_bytes = 0;
   void* norm = nullptr;            // nullptr: only the addition
   int64_t norm_row_bytes = 0;
+  float* rstd = nullptr;           // [rows * heads], only with norm; optional
   // Rows of the statistics may be shorter than a row: heads > 1 normalises each of `heads` slices of n/heads columns
   // with the same gamma [n/heads] (query/key norm).
   int64_t heads = 1;

@@ -84,8 +84,9 @@ float add_slice(const Slice s) {
   return squares;
 }
 
+// Gives rstd.
 template <class T>
-void norm_slice(const Slice s, const float* gamma, float squares, float epsilon) {
+float norm_slice(const Slice s, const float* gamma, float squares, float epsilon) {
   const Vec inverse = div(set(1.0f), set(static_cast<float>(s.count)));
   const Vec mean = add(mul(set(squares), inverse), set(epsilon));
   const Vec rstd = div(set(1.0f), sqrt(mean));
@@ -94,6 +95,7 @@ void norm_slice(const Slice s, const float* gamma, float squares, float epsilon)
                    [=](int64_t c, auto span) __attribute__((always_inline)) {
                      return mul(mul(load_span<Plain>(values, c, span), rstd), load_span<Plain>(gamma, c, span));
                    });
+  return tandem::canonical(first_lane(rstd));
 }
 
 // Buffers of one part: y in f32, then a row of y where it is not stored or goes past the caches, and one of norm.
@@ -108,7 +110,9 @@ void norm_row(const AddRmsNormArgs& args, int64_t row, float* values, const floa
           y.data(), values, norm.data(), 0, args.n / args.heads};
   for (; s.first < args.n; s.first += s.count) {
     const float squares = s.residual != nullptr ? add_slice<T, X, true>(s) : add_slice<T, X, false>(s);
-    if (args.norm != nullptr) norm_slice<T>(s, gamma, squares, args.epsilon);
+    if (args.norm == nullptr) continue;
+    const float rstd = norm_slice<T>(s, gamma, squares, args.epsilon);
+    if (args.rstd != nullptr) args.rstd[row * args.heads + s.first / s.count] = rstd;
   }
   y.finish(bytes);
   if (args.norm != nullptr) norm.finish(bytes);

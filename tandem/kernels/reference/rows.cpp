@@ -28,6 +28,7 @@ void norm_row(const AddRmsNormArgs& args, int64_t row, const float* y) {
     double squares = 0;
     for (int64_t c = 0; c < n; ++c) squares += static_cast<double>(y[head * n + c]) * static_cast<double>(y[head * n + c]);
     const double rstd = 1 / std::sqrt(squares / static_cast<double>(n) + static_cast<double>(args.epsilon));
+    if (args.rstd != nullptr) args.rstd[row * args.heads + head] = static_cast<float>(rstd);
     for (int64_t c = 0; c < n; ++c) {
       const double value = static_cast<double>(y[head * n + c]) * rstd * get(args.gamma, args.dtype, c);
       put(at(args.norm, row * args.norm_row_bytes), args.dtype, head * n + c, value);

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "front/aclnn/executor.h"
+#include "front/aclnn/status.h"
+#include "front/aclnn/two_phase.h"
+#include "tandem/base/check.h"
+
+// First phases of single-device operators: the vendor's arguments into the fields of an operator's struct.
+namespace tandem::front {
+
+// Copies descriptors into places of the operator and keeps the first thing that is wrong with one of them.
+class Arguments : public Executor {
+ public:
+  Arguments(Device& where, std::string_view operation) : Executor(where), check(operation) {}
+
+  // An operand the operator's own table knows as required or optional.
+  Arguments& in(std::string_view name, TensorView& place, const aclTensor* tensor);
+  Arguments& out(std::string_view name, TensorView& place, const aclTensor* tensor);
+  // One this interface asks for although the operator does not.
+  Arguments& need(std::string_view name, TensorView& place, const aclTensor* tensor);
+  Arguments& in(std::string_view name, std::vector<TensorView>& places, const aclTensorList* tensors);
+  Arguments& out(std::string_view name, std::vector<TensorView>& places, const aclTensorList* tensors);
+  // One this library has no use for.
+  Arguments& absent(std::string_view name, const void* argument);
+
+  Check check;
+
+ private:
+  void look_at(std::string_view name, const aclTensor* tensor);
+  void fill(std::string_view name, std::vector<Operand>& operands, std::vector<TensorView>& places,
+            const aclTensorList* tensors);
+};
+
+template <class Op>
+class Call : public Arguments {
+ public:
+  using Arguments::Arguments;
+  Expected<Plan> make_plan() const override { return tandem::plan(op, device); }
+
+  Op op;
+};
+
+// The text of a vendor string; null is `absent`.
+std::string_view text_of(const char* text, std::string_view absent);
+// 0 for null.
+double value_of(const aclScalar* scalar);
+// int32 words of eight int4 become int4: the contiguous axis grows eightfold. Others stay.
+void unpack_words(TensorView& view);
+// A view of the last two axes swapped where `wanted` and there are two.
+void transpose_if(bool wanted, TensorView& view);
+
+// A whole first phase; fill(call) sets the fields of call.op.
+template <class Op, class Fill>
+aclnnStatus translate(std::string_view name, uint64_t* workspace_size, aclOpExecutor** executor, Fill&& fill) noexcept {
+  return aclnn_call([&]() -> aclnnStatus {
+    Check results(name);
+    results.present("workspaceSize", workspace_size != nullptr).present("executor", executor != nullptr);
+    if (results.failed()) return report_aclnn(results.status().error());
+    const auto device = current_device();
+    if (!device) return report_aclnn(device.error());
+    auto call = std::make_shared<Call<Op>>(**device, name);
+    fill(*call);
+    if (call->check.failed()) return report_aclnn(call->check.status().error());
+    return publish(std::move(call), workspace_size, executor);
+  });
+}
+
+}  // namespace tandem::front

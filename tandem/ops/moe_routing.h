@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "tandem/base/status.h"
+#include "tandem/base/tensor.h"
+#include "tandem/ops/fields.h"
+#include "tandem/ops/plan.h"
+
+#pragma GCC visibility push(default)
+namespace tandem {
+
+// p = softmax(x) over experts; the top_k largest of each row, falling, ties to the lowest id: y their p (with
+// `normalise` divided by their sum), expert their ids, row[i][j] = i + j * rows. Rows that are `finished` get the id E
+// everywhere.
+struct MoeGating {
+  TensorView x, finished, y, expert, row;
+  int64_t top_k = 0;
+  bool normalise = false;
+};
+
+// Sorts the (n, k) expert ids stably: expanded_x[p] = the x row of the p-th slot (for the first `active` rows' worth of
+// slots), place[slot] = p, sorted_expert the ids in order. A slot's number is row[i][j] (its x row: number % n), or
+// i * k + j without `row`; places are stored under the same number. tokens: rising counts of each expert.
+struct MoeInitRouting {
+  TensorView x, row, expert, expanded_x, place, sorted_expert, tokens;
+  int64_t active = 0;   // rows of x whose slots are copied; 0: all
+  bool counts = false;  // tokens: of each expert alone
+};
+
+// y[i] = skip1[i] + skip2[i] + sum over j of scales[i][j] * (expanded[place] + bias[expert[i][j]]), f32, rising j, one
+// rounding; place = place[j * n + i], or [i * k + j] with `row_major`; -1 adds the bias alone.
+struct MoeFinalizeRouting {
+  TensorView expanded, place, skip1, skip2, bias, scales, expert, y;
+  bool row_major = false;
+};
+
+template <>
+const OperatorTable<MoeGating>& table_of<MoeGating>();
+template <>
+const OperatorTable<MoeInitRouting>& table_of<MoeInitRouting>();
+template <>
+const OperatorTable<MoeFinalizeRouting>& table_of<MoeFinalizeRouting>();
+
+// Errors of all: null_argument, invalid_argument here; out_of_memory, and invalid_argument for ids, at run.
+Expected<Plan> plan(const MoeGating& op, Device& device);
+Expected<Plan> plan(const MoeInitRouting& op, Device& device);
+Expected<Plan> plan(const MoeFinalizeRouting& op, Device& device);
+
+}  // namespace tandem
+#pragma GCC visibility pop

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/ops/operators.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "tandem/ops/elementwise.h"
+#include "tandem/ops/matmul.h"
+#include "tandem/ops/norm.h"
+#include "tandem/ops/quantize.h"
+#include "tandem/ops/rope.h"
+
+namespace tandem::ops_test {
+namespace {
+
+template <class Op>
+Outcome plain(Case c) {
+  return call_cpp<Op>(std::move(c), nullptr);
+}
+
+template <class T>
+T choose(const Case& c, const std::string& word, std::initializer_list<std::pair<const char*, T>> values, T absent) {
+  const auto found = c.words.find(word);
+  for (const auto& [name, value] : values) {
+    if (found != c.words.end() && found->second == name) return value;
+  }
+  return absent;
+}
+
+Outcome quantize(Case c) {
+  return call_cpp<Quantize>(std::move(c), [](Quantize& op, const Case& given) {
+    op.rounding = choose<Rounding>(
+        given, "rounding", {{"floor", Rounding::floor}, {"ceil", Rounding::ceil}, {"trunc", Rounding::truncate}},
+        Rounding::half_even);
+  });
+}
+
+Outcome activation(Case c) {
+  return call_cpp<Activation>(std::move(c), [](Activation& op, const Case& given) {
+    op.op = choose<Unary>(given, "op", {{"gelu", Unary::gelu}, {"scale", Unary::scale}}, Unary::silu);
+  });
+}
+
+Outcome arithmetic(Case c) {
+  return call_cpp<Arithmetic>(std::move(c), [](Arithmetic& op, const Case& given) {
+    op.op = choose<Binary>(given, "op",
+                           {{"subtract", Binary::subtract}, {"multiply", Binary::multiply}, {"divide", Binary::divide}},
+                           Binary::add);
+  });
+}
+
+Outcome rope(Case c) {
+  return call_cpp<Rope>(std::move(c), [](Rope& op, const Case& given) {
+    op.form = choose<RopeForm>(given, "form", {{"interleave", RopeForm::interleave}, {"quarter", RopeForm::quarter}},
+                               RopeForm::half);
+  });
+}
+
+}  // namespace
+
+const std::vector<Operator>& operators() {
+  static const std::vector<Operator> kAll = {
+      {"rms_norm", plain<RmsNorm>, rms_norm_oracle},
+      {"rms_norm_quant", plain<RmsNormQuant>},
+      {"rms_norm_dynamic_quant", plain<RmsNormDynamicQuant>},
+      {"quantize", quantize, quantize_oracle},
+      {"dequantize", plain<Dequantize>, dequantize_oracle},
+      {"dynamic_quant", plain<DynamicQuant>, dynamic_quant_oracle},
+      {"trans_quant_param", plain<TransQuantParam>},
+      {"cast", plain<Cast>, cast_oracle},
+      {"activation", activation, activation_oracle},
+      {"arithmetic", arithmetic, arithmetic_oracle},
+      {"swiglu", plain<Swiglu>, swiglu_oracle},
+      {"softmax", plain<Softmax>, softmax_oracle},
+      {"rope", rope, rope_oracle},
+      {"matmul", plain<Matmul>, matmul_oracle},
+      {"linear", plain<Linear>, linear_oracle},
+      {"quant_matmul", plain<QuantMatmul>, quant_matmul_oracle},
+      {"weight_quant_matmul", plain<WeightQuantMatmul>, weight_quant_matmul_oracle},
+  };
+  return kAll;
+}
+
+const Operator& find_operator(const std::string& name) {
+  const auto found =
+      std::find_if(operators().begin(), operators().end(), [&](const Operator& o) { return o.name == name; });
+  if (found != operators().end()) return *found;
+  fmt::print(stderr, "cases name the unknown operator {}\n", name);
+  std::abort();
+}
+
+}  // namespace tandem::ops_test
