@@ -146,6 +146,7 @@ DType dtype_of(int acl_type) {
     case ACL_DOUBLE: return DType::f64;
     case ACL_INT4: return DType::i4;
     case ACL_INT8: return DType::i8;
+    case ACL_BOOL:
     case ACL_UINT8: return DType::u8;
     case ACL_INT16: return DType::i16;
     case ACL_UINT16: return DType::u16;

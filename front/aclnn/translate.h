@@ -36,11 +36,17 @@ class Arguments : public Executor {
             const aclTensorList* tensors);
 };
 
+// Executor::plan hides the function of that name.
+template <class Op>
+Expected<Plan> plan_of(const Op& op, Device& device) {
+  return plan(op, device);
+}
+
 template <class Op>
 class Call : public Arguments {
  public:
   using Arguments::Arguments;
-  Expected<Plan> make_plan() const override { return tandem::plan(op, device); }
+  Expected<Plan> make_plan() const override { return plan_of(op, device); }
 
   Op op;
 };

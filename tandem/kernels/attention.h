@@ -7,7 +7,7 @@
 
 // Causal attention over a paged KV cache, grouped queries. Row r sees positions 0 .. lengths[r]-1 of its sequence.
 //
-//   s[t] = fl32(dot(q, k_t) * scale); dot: 16 virtual lanes over the head dimension (lane i takes i, i+16, .., fma,
+//   s[t] = fl32(dot(q, k_t) * scale), + bias[t] where given, -1e12 instead where mask[t] is not 0; dot: 16 virtual lanes over the head dimension (lane i takes i, i+16, .., fma,
 //          rising, from +0), lanes by tree()
 //   chunks of 256 positions counted from position 0; in a chunk m = max s, p[t] = exp(s[t] - m) in f32,
 //   l = p added in rising t from +0, a[d] = fma(p[t], v_t[d], a[d]) in rising t from +0
@@ -29,6 +29,8 @@ struct PagedAttentionArgs {
   const int32_t* const* block_tables = nullptr;  // [rows] pointer to the block table of the row's sequence
   const int64_t* lengths = nullptr;              // [rows]
   float scale = 1;
+  const float* const* bias = nullptr;            // [rows * query_heads] pointers to a value for each position; optional
+  const uint8_t* const* mask = nullptr;          // [rows] pointers to a byte for each position; optional
 };
 
 struct AttentionKernels {

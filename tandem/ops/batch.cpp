@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/ops/batch.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace tandem {
 namespace {
 

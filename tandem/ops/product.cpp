@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/ops/product.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "tandem/ops/quantize.h"
 
 namespace tandem {

@@ -22,8 +22,23 @@
 #include <aclnnop/aclnn_dynamic_quant_v3.h>
 #include <aclnnop/aclnn_gelu.h>
 #include <aclnnop/aclnn_gemm.h>
+#include <aclnnop/aclnn_grouped_matmul.h>
+#include <aclnnop/aclnn_grouped_matmul_v2.h>
+#include <aclnnop/aclnn_grouped_matmul_v3.h>
+#include <aclnnop/aclnn_grouped_matmul_v4.h>
+#include <aclnnop/aclnn_grouped_matmul_v5.h>
+#include <aclnnop/aclnn_incre_flash_attention.h>
+#include <aclnnop/aclnn_incre_flash_attention_v2.h>
+#include <aclnnop/aclnn_incre_flash_attention_v3.h>
+#include <aclnnop/aclnn_incre_flash_attention_v4.h>
 #include <aclnnop/aclnn_matmul.h>
 #include <aclnnop/aclnn_mm.h>
+#include <aclnnop/aclnn_moe_finalize_routing.h>
+#include <aclnnop/aclnn_moe_finalize_routing_v2.h>
+#include <aclnnop/aclnn_moe_gating_top_k_softmax.h>
+#include <aclnnop/aclnn_moe_gating_top_k_softmax_v2.h>
+#include <aclnnop/aclnn_moe_init_routing.h>
+#include <aclnnop/aclnn_moe_init_routing_v2.h>
 #include <aclnnop/aclnn_mul.h>
 #include <aclnnop/aclnn_mv.h>
 #include <aclnnop/aclnn_quant_matmul_v3.h>
@@ -333,12 +348,144 @@ std::vector<Form> quant_products() {
   };
 }
 
+std::vector<Form> groups() {
+  return {
+      {"aclnnGroupedMatmul",
+       [](V& v) {
+         return aclnnGroupedMatmulGetWorkspaceSize(v.list("x"), v.list("weight"), v.list("bias"), v.list("dequant"),
+                                                   nullptr, v.list("scale"), v.list("offset"), v.integers("ends"),
+                                                   v.integer("split"), v.list("y"), &v.size, &v.executor);
+       },
+       aclnnGroupedMatmul},
+      {"aclnnGroupedMatmulV2",
+       [](V& v) {
+         return aclnnGroupedMatmulV2GetWorkspaceSize(v.list("x"), v.list("weight"), v.list("bias"), v.list("dequant"),
+                                                     nullptr, v.list("scale"), v.list("offset"), v.integers("ends"),
+                                                     v.integer("split"), 0, v.list("y"), &v.size, &v.executor);
+       },
+       aclnnGroupedMatmulV2},
+      {"aclnnGroupedMatmulV3",
+       [](V& v) {
+         return aclnnGroupedMatmulV3GetWorkspaceSize(v.list("x"), v.list("weight"), v.list("bias"), v.list("dequant"),
+                                                     nullptr, v.list("scale"), v.list("offset"), v.tensor("group"),
+                                                     v.integer("split"), 0, v.list("y"), &v.size, &v.executor);
+       },
+       aclnnGroupedMatmulV3},
+      {"aclnnGroupedMatmulV4",
+       [](V& v) {
+         return aclnnGroupedMatmulV4GetWorkspaceSize(
+             v.list("x"), v.list("weight"), v.list("bias"), v.list("dequant"), nullptr, v.list("scale"),
+             v.list("offset"), v.list("token"), v.tensor("group"), nullptr, nullptr, nullptr, v.integer("split"), 0,
+             v.integer("counts"), v.integer("act"), v.list("y"), nullptr, nullptr, &v.size, &v.executor);
+       },
+       aclnnGroupedMatmulV4},
+      {"aclnnGroupedMatmulV5",
+       [](V& v) {
+         return aclnnGroupedMatmulV5GetWorkspaceSize(
+             v.list("x"), v.list("weight"), v.list("bias"), v.list("dequant"), nullptr, v.list("scale"),
+             v.list("offset"), v.list("token"), v.tensor("group"), nullptr, nullptr, nullptr, v.integer("split"), 0,
+             v.integer("counts"), v.integer("act"), nullptr, v.list("y"), nullptr, nullptr, &v.size, &v.executor);
+       },
+       aclnnGroupedMatmulV5},
+  };
+}
+
+std::vector<Form> routing() {
+  return {
+      {"aclnnMoeGatingTopKSoftmax",
+       [](V& v) {
+         return aclnnMoeGatingTopKSoftmaxGetWorkspaceSize(v.tensor("x"), v.tensor("finished"), v.integer("top_k"),
+                                                          v.tensor("y"), v.tensor("expert"), v.tensor("row"), &v.size,
+                                                          &v.executor);
+       },
+       aclnnMoeGatingTopKSoftmax},
+      {"aclnnMoeGatingTopKSoftmaxV2",
+       [](V& v) {
+         return aclnnMoeGatingTopKSoftmaxV2GetWorkspaceSize(v.tensor("x"), v.tensor("finished"), v.integer("top_k"),
+                                                            v.integer("normalise"), false, v.tensor("y"),
+                                                            v.tensor("expert"), nullptr, &v.size, &v.executor);
+       },
+       aclnnMoeGatingTopKSoftmaxV2},
+      {"aclnnMoeInitRouting",
+       [](V& v) {
+         return aclnnMoeInitRoutingGetWorkspaceSize(v.tensor("x"), v.tensor("row"), v.tensor("expert"),
+                                                    v.integer("active"), v.tensor("expanded_x"), v.tensor("place"),
+                                                    v.tensor("sorted_expert"), &v.size, &v.executor);
+       },
+       aclnnMoeInitRouting},
+      {"aclnnMoeInitRoutingV2",
+       [](V& v) {
+         return aclnnMoeInitRoutingV2GetWorkspaceSize(v.tensor("x"), v.tensor("expert"), 0, 0, 0, 0, v.integer("flag"),
+                                                      false, v.tensor("expanded_x"), v.tensor("place"),
+                                                      v.tensor("tokens"), nullptr, &v.size, &v.executor);
+       },
+       aclnnMoeInitRoutingV2},
+      {"aclnnMoeFinalizeRouting",
+       [](V& v) {
+         return aclnnMoeFinalizeRoutingGetWorkspaceSize(v.tensor("expanded"), v.tensor("skip1"), v.tensor("skip2"),
+                                                        v.tensor("bias"), v.tensor("scales"), v.tensor("place"),
+                                                        v.tensor("expert"), v.tensor("y"), &v.size, &v.executor);
+       },
+       aclnnMoeFinalizeRouting},
+      {"aclnnMoeFinalizeRoutingV2",
+       [](V& v) {
+         return aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
+             v.tensor("expanded"), v.tensor("place"), v.tensor("skip1"), v.tensor("skip2"), v.tensor("bias"),
+             v.tensor("scales"), v.tensor("expert"), v.integer("row_major") * 2, v.tensor("y"), &v.size, &v.executor);
+       },
+       aclnnMoeFinalizeRoutingV2},
+  };
+}
+
+std::vector<Form> attention() {
+  return {
+      {"aclnnIncreFlashAttention",
+       [](V& v) {
+         return aclnnIncreFlashAttentionGetWorkspaceSize(v.tensor("query"), v.list("key"), v.list("value"),
+                                                         v.tensor("pse"), v.tensor("mask"), v.integers("lengths"),
+                                                         v.integer("heads"), v.number("scale", 1), v.word("order"),
+                                                         v.integer("kv_heads"), v.tensor("y"), &v.size, &v.executor);
+       },
+       aclnnIncreFlashAttention},
+      {"aclnnIncreFlashAttentionV2",
+       [](V& v) {
+         return aclnnIncreFlashAttentionV2GetWorkspaceSize(
+             v.tensor("query"), v.list("key"), v.list("value"), v.tensor("pse"), v.tensor("mask"),
+             v.integers("lengths"), nullptr, nullptr, nullptr, v.tensor("y_scale"), v.tensor("y_offset"),
+             v.integer("heads"), v.number("scale", 1), v.word("order"), v.integer("kv_heads"), v.tensor("y"), &v.size,
+             &v.executor);
+       },
+       aclnnIncreFlashAttentionV2},
+      {"aclnnIncreFlashAttentionV3",
+       [](V& v) {
+         return aclnnIncreFlashAttentionV3GetWorkspaceSize(
+             v.tensor("query"), v.list("key"), v.list("value"), v.tensor("pse"), v.tensor("mask"),
+             v.integers("lengths"), nullptr, nullptr, nullptr, v.tensor("y_scale"), v.tensor("y_offset"),
+             v.tensor("kv_scale"), v.tensor("kv_offset"), v.tensor("block_table"), v.integer("heads"),
+             v.number("scale", 1), v.word("order"), v.integer("kv_heads"), v.integer("block_size"), 0, v.tensor("y"),
+             &v.size, &v.executor);
+       },
+       aclnnIncreFlashAttentionV3},
+      {"aclnnIncreFlashAttentionV4",
+       [](V& v) {
+         return aclnnIncreFlashAttentionV4GetWorkspaceSize(
+             v.tensor("query"), v.list("key"), v.list("value"), v.tensor("pse"), v.tensor("mask"),
+             v.integers("lengths"), nullptr, nullptr, nullptr, v.tensor("y_scale"), v.tensor("y_offset"),
+             v.tensor("kv_scale"), v.tensor("kv_offset"), v.tensor("block_table"), nullptr, v.integer("heads"),
+             v.number("scale", 1), v.word("order"), v.integer("kv_heads"), v.integer("block_size"), 1, v.tensor("y"),
+             &v.size, &v.executor);
+       },
+       aclnnIncreFlashAttentionV4},
+  };
+}
+
 }  // namespace
 
 const std::vector<Form>& forms() {
   static const std::vector<Form> kAll = [] {
     std::vector<Form> all;
-    for (auto group : {norms(), quantisers(), elementwise(), float_products(), quant_products()}) {
+    for (auto group :
+         {norms(), quantisers(), elementwise(), float_products(), quant_products(), groups(), routing(), attention()}) {
       all.insert(all.end(), group.begin(), group.end());
     }
     return all;

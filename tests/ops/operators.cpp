@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "tandem/ops/attention.h"
 #include "tandem/ops/elementwise.h"
+#include "tandem/ops/grouped_matmul.h"
 #include "tandem/ops/matmul.h"
+#include "tandem/ops/moe_routing.h"
 #include "tandem/ops/norm.h"
 #include "tandem/ops/quantize.h"
 #include "tandem/ops/rope.h"
@@ -56,6 +59,23 @@ Outcome rope(Case c) {
   });
 }
 
+Outcome grouped(Case c) {
+  return call_cpp<GroupedMatmul>(std::move(c), [](GroupedMatmul& op, const Case& given) {
+    op.activation = given.number("act", 0) == 2 ? Unary::gelu : given.number("act", 0) == 5 ? Unary::silu : Unary::copy;
+    if (!given.has("ends")) return;
+    for (const double end : given.operand("ends").values()) op.ends.push_back(static_cast<int64_t>(end));
+  });
+}
+
+Outcome attention(Case c) {
+  return call_cpp<IncreFlashAttention>(std::move(c), [](IncreFlashAttention& op, const Case& given) {
+    op.order =
+        choose<HeadOrder>(given, "order", {{"BSND", HeadOrder::bsnd}, {"BNSD", HeadOrder::bnsd}}, HeadOrder::bsh);
+    if (!given.has("lengths")) return;
+    for (const double length : given.operand("lengths").values()) op.lengths.push_back(static_cast<int64_t>(length));
+  });
+}
+
 }  // namespace
 
 const std::vector<Operator>& operators() {
@@ -77,6 +97,12 @@ const std::vector<Operator>& operators() {
       {"linear", plain<Linear>, linear_oracle},
       {"quant_matmul", plain<QuantMatmul>, quant_matmul_oracle},
       {"weight_quant_matmul", plain<WeightQuantMatmul>, weight_quant_matmul_oracle},
+      {"grouped_matmul", grouped, grouped_matmul_oracle},
+      {"incre_flash_attention", attention, attention_oracle},
+      {"reshape_and_cache", plain<ReshapeAndCache>, reshape_and_cache_oracle},
+      {"moe_gating", plain<MoeGating>, moe_gating_oracle},
+      {"moe_init_routing", plain<MoeInitRouting>},
+      {"moe_finalize_routing", plain<MoeFinalizeRouting>, moe_finalize_oracle},
   };
   return kAll;
 }

@@ -13,7 +13,8 @@
 namespace tandem::ops_test {
 namespace {
 
-constexpr const char* kFamilies[] = {"norm", "quantize", "elementwise", "rope", "matmul"};
+constexpr const char* kFamilies[] = {"norm",   "quantize",       "elementwise", "rope",
+                                     "matmul", "grouped_matmul", "attention",   "moe_routing"};
 
 void start_acl() {
   static const int status = aclInit(nullptr);

@@ -29,6 +29,11 @@ std::map<std::string, Wanted> matmul_oracle(const Case& c);
 std::map<std::string, Wanted> linear_oracle(const Case& c);
 std::map<std::string, Wanted> quant_matmul_oracle(const Case& c);
 std::map<std::string, Wanted> weight_quant_matmul_oracle(const Case& c);
+std::map<std::string, Wanted> grouped_matmul_oracle(const Case& c);
+std::map<std::string, Wanted> attention_oracle(const Case& c);
+std::map<std::string, Wanted> reshape_and_cache_oracle(const Case& c);
+std::map<std::string, Wanted> moe_gating_oracle(const Case& c);
+std::map<std::string, Wanted> moe_finalize_oracle(const Case& c);
 
 double unit_of(DType dtype);
 // "" or the first element outside its bound.

@@ -120,6 +120,71 @@ std::string smooth_doubles() {
   return {};
 }
 
+// A decode call of one sequence over a paged cache; `cache` may name other values.
+std::map<std::string, std::vector<double>> decode(int64_t heads, int64_t kv_heads, const json& key, const json& value,
+                                                  const std::vector<double>& blocks, double length) {
+  const auto count = static_cast<int64_t>(blocks.size());
+  const Case call = parse_case("property", {{"name", "decode"},
+                                            {"op", "incre_flash_attention"},
+                                            {"words", {{"order", "BSND"}}},
+                                            {"numbers", {{"heads", heads}, {"kv_heads", kv_heads}, {"scale", 0.5}}},
+                                            {"tensors",
+                                             {{"query", tensor("f16", {1, 1, heads, 8})},
+                                              {"key", {key}},
+                                              {"value", {value}},
+                                              {"block_table", values("i32", {1, count}, blocks)},
+                                              {"lengths", values("i64", {1}, {length})},
+                                              {"y", output("f16", {1, 1, heads, 8})}}}});
+  const Outcome outcome = find_operator("incre_flash_attention").call(call);
+  Operand y = call.operand("y");
+  if (outcome.status == 0) y.bytes = outcome.results.at("y").front();
+  return {{"y", y.values()}};
+}
+
+std::vector<double> numbers_of(int64_t count) {
+  std::vector<double> all;
+  for (int64_t i = 0; i < count; ++i) all.push_back(std::sin(1.7 * static_cast<double>(i)));
+  return all;
+}
+
+// D42: 32 heads over 8 are the heads over each of those repeated four times.
+std::string grouped_heads() {
+  const std::vector<double> kv = numbers_of(32 * 8 * 8);
+  std::vector<double> repeated;
+  for (int64_t t = 0; t < 32; ++t) {
+    for (int64_t h = 0; h < 32; ++h)
+      repeated.insert(repeated.end(), kv.begin() + (t * 8 + h / 4) * 8, kv.begin() + (t * 8 + h / 4) * 8 + 8);
+  }
+  const json few = values("f16", {2, 16, 8, 8}, kv), many = values("f16", {2, 16, 32, 8}, repeated);
+  const auto a = decode(32, 8, few, few, {1, 0}, 29), b = decode(32, 32, many, many, {1, 0}, 29);
+  return a == b ? "" : "other bits with repeated heads";
+}
+
+// D44: blocks in another order of the cache.
+std::string permuted_blocks() {
+  const std::vector<double> kv = numbers_of(3 * 16 * 2 * 8);
+  const auto block = [&](int64_t i) { return std::vector<double>(kv.begin() + i * 256, kv.begin() + (i + 1) * 256); };
+  std::vector<double> moved = block(2);
+  for (const int64_t i : {0, 1}) {
+    const auto one = block(i);
+    moved.insert(moved.end(), one.begin(), one.end());
+  }
+  const json first = values("f16", {3, 16, 2, 8}, kv), second = values("f16", {3, 16, 2, 8}, moved);
+  const auto a = decode(4, 2, first, first, {0, 1, 2}, 41), b = decode(4, 2, second, second, {1, 2, 0}, 41);
+  return a == b ? "" : "other bits with permuted blocks";
+}
+
+// D50: what lies behind the length does not reach the result.
+std::string unread_slots() {
+  std::vector<double> clean = numbers_of(16 * 2 * 8), dirty = clean;
+  std::vector<json> all(dirty.begin(), dirty.end());
+  for (size_t i = 13 * 16; i < all.size(); ++i) all[i] = "nan";
+  const json first = values("f16", {1, 16, 2, 8}, clean),
+             second{{"dtype", "f16"}, {"dims", {1, 16, 2, 8}}, {"values", all}};
+  const auto a = decode(4, 2, first, first, {0}, 13), b = decode(4, 2, second, second, {0}, 13);
+  return a == b ? "" : "values behind the length were read";
+}
+
 // D58: a row of a product has the bits of the one-row product.
 std::string gemv_is_a_row() {
   const json weight = tensor("f16", {48, 40});
@@ -167,7 +232,8 @@ std::string static_w8a8() {
 const std::vector<Property>& properties() {
   static const std::vector<Property> kAll = {
       {"D2", nine_dimensions}, {"D14", rope_keeps_norms}, {"D17", rope_is_relative}, {"D35", dynamic_range},
-      {"D36", dynamic_error},  {"D37", smooth_doubles},   {"D58", gemv_is_a_row},    {"D68", static_w8a8}};
+      {"D36", dynamic_error},  {"D37", smooth_doubles},   {"D42", grouped_heads},    {"D44", permuted_blocks},
+      {"D50", unread_slots},   {"D58", gemv_is_a_row},    {"D68", static_w8a8}};
   return kAll;
 }
 

@@ -116,6 +116,7 @@ std::string run_form(const Case& c, const std::string& name, const Results& cpp)
 std::string run_case(const Case& c) {
   const Operator& op = find_operator(c.op);
   const Outcome cpp = op.call(c);
+  if (c.spec.contains("run_status")) return check_status("the C++ run", cpp, c.spec.at("run_status"), c.cpp_says);
   if (auto wrong = check_status("the C++ call", cpp, c.cpp_status, c.cpp_says); !wrong.empty()) return wrong;
   if (c.cpp_status == 0) {
     if (auto wrong = check_oracle(c, op, cpp.results); !wrong.empty()) return wrong;

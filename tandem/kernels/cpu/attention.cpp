@@ -7,6 +7,7 @@ namespace tandem::TANDEM_ISA {
 namespace {
 
 constexpr int64_t kChunk = 256;
+constexpr float kMasked = -1e12f;  // a row without any other score gets the mean of its values
 constexpr int kGroup = 16 / kLanes;
 constexpr int kValueVecs = 4;  // vectors of the value sum held in registers
 
@@ -28,6 +29,8 @@ struct Buffers {
 // The elements of one chunk's positions in the cache.
 struct Chunk {
   int64_t count = 0;
+  const float* bias = nullptr;  // of its first position, or absent
+  const uint8_t* mask = nullptr;
   int64_t offset[kChunk];
 };
 
@@ -105,6 +108,10 @@ void attend_chunk(const PagedAttentionArgs& args, const Buffers& buffers, const 
   for (int64_t t = 0; t < chunk.count; ++t) {
     scores[t] = dot<T>(buffers.query, args.key_cache, chunk.offset[t], args.head_dim) * args.scale;
   }
+  for (int64_t t = 0; t < chunk.count && chunk.bias != nullptr; ++t) scores[t] += chunk.bias[t];
+  for (int64_t t = 0; t < chunk.count && chunk.mask != nullptr; ++t) {
+    if (chunk.mask[t] != 0) scores[t] = kMasked;
+  }
   run.top = scores[0];
   for (int64_t t = 1; t < chunk.count; ++t) run.top = max_nan(run.top, scores[t]);
   for (int64_t t = 0; t < chunk.count; t += kLanes) {  // the buffer is whole vectors long
@@ -138,6 +145,8 @@ void attend(const PagedAttentionArgs& args, int64_t row, int64_t head, const Buf
   int depth = 0;
   for (int64_t t = 0, index = 0; t < args.lengths[row]; t += kChunk, ++index) {
     locate(args, row, kv_head, t, chunk);
+    if (args.bias != nullptr) chunk.bias = args.bias[row * args.query_heads + head] + t;
+    if (args.mask != nullptr) chunk.mask = args.mask[row] + t;
     runs[depth].values = buffers.values + depth * buffers.width;
     attend_chunk<T>(args, buffers, chunk, runs[depth++]);
     for (int64_t carry = index; (carry & 1) != 0; carry >>= 1, --depth) {

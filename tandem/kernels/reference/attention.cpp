@@ -23,7 +23,9 @@ std::vector<double> weights_of(const PagedAttentionArgs& args, int64_t row, int6
       sum += get(query, args.dtype, head * args.head_dim + d) *
              get(args.key_cache, args.dtype, cache_element(args, row, t, kv_head) + d);
     }
-    p[static_cast<size_t>(t)] = sum * static_cast<double>(args.scale);
+    sum *= static_cast<double>(args.scale);
+    if (args.bias != nullptr) sum += static_cast<double>(args.bias[row * args.query_heads + head][t]);
+    p[static_cast<size_t>(t)] = args.mask != nullptr && args.mask[row][t] != 0 ? -1e12 : sum;
   }
   const double top = *std::max_element(p.begin(), p.end());
   for (double& value : p) value = std::exp(value - top);
