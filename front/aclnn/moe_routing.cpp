@@ -40,8 +40,7 @@ aclnnStatus aclnnMoeGatingTopKSoftmaxV2GetWorkspaceSize(const aclTensor* x, cons
   return translate<tandem::MoeGating>("aclnnMoeGatingTopKSoftmaxV2", workspaceSize, executor, [&](auto& call) {
     call.in("x", call.op.x, x).in("finishedOptional", call.op.finished, finishedOptional).out("yOut", call.op.y, yOut);
     call.out("expertIdxOut", call.op.expert, expertIdxOut).check.range("renorm", renorm, 0, 1);
-    call.check.that(!outputSoftmaxResultFlag, "outputSoftmaxResultFlag is true, false wanted (not supported)");
-    static_cast<void>(softmaxResultOutOptional);
+    if (outputSoftmaxResultFlag) call.need("softmaxResultOutOptional", call.op.softmax, softmaxResultOutOptional);
     call.op.top_k = k;
     call.op.normalise = renorm == 1;
   });

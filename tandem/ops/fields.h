@@ -11,6 +11,7 @@
 
 #include "tandem/base/check.h"
 #include "tandem/base/tensor.h"
+#include "tandem/ops/table.h"
 
 // What an operator's operands are, as data: checks, error texts and pages come from the same rows.
 #pragma GCC visibility push(default)
@@ -80,10 +81,6 @@ struct OperatorTable {
   void (*rules)(Check&, const Op&) = nullptr;
   Status (*run)(const Op&, Work&) = nullptr;
 };
-
-// The table of an operator; each header of an operator declares its specialisation.
-template <class Op>
-const OperatorTable<Op>& table_of();
 
 struct Given {
   const Operand* row;

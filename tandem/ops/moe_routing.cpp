@@ -18,6 +18,7 @@ constexpr Field<MoeGating> kGating[] = {
     {{"y", Role::output, "=x", "rows.. k", "weights"}, &MoeGating::y},
     {{"expert", Role::output, "i32", "rows.. k", "ids"}, &MoeGating::expert},
     {{"row", Role::option_output, "i32", "rows.. k", "numbers of the slots"}, &MoeGating::row},
+    {{"softmax", Role::option_output, "f32", "=x", "p of every expert"}, &MoeGating::softmax},
 };
 constexpr Number<MoeGating> kGatingNumbers[] = {
     {"top_k", "experts of a row", &MoeGating::top_k, {1, 1024}},
@@ -88,6 +89,10 @@ Status run_gating(const MoeGating& op, Work& work) {
       op.row.as<int32_t>()[i * k + j] = static_cast<int32_t>(i + j * rows);
   }
   work.kernels.reduce.cast({rows * k, weight, DType::f32, op.y.data, op.y.dtype}, work.lane);
+  if (op.softmax.present()) {
+    const int64_t bytes = row_bytes(DType::f32, experts);
+    work.kernels.norm.softmax({rows, experts, logits, bytes, op.softmax.data, bytes, DType::f32}, work.lane);
+  }
   return {};
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 #include "tandem/base/status.h"
 #include "tandem/base/tensor.h"
-#include "tandem/ops/fields.h"
 #include "tandem/ops/plan.h"
+#include "tandem/ops/table.h"
 
 #pragma GCC visibility push(default)
 namespace tandem {
@@ -13,6 +13,7 @@ namespace tandem {
 // everywhere.
 struct MoeGating {
   TensorView x, finished, y, expert, row;
+  TensorView softmax;  // optional: p of every expert
   int64_t top_k = 0;
   bool normalise = false;
 };

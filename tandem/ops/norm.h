@@ -2,8 +2,8 @@
 #pragma once
 #include "tandem/base/status.h"
 #include "tandem/base/tensor.h"
-#include "tandem/ops/fields.h"
 #include "tandem/ops/plan.h"
+#include "tandem/ops/table.h"
 
 #pragma GCC visibility push(default)
 namespace tandem {

@@ -3,8 +3,8 @@
 #include "tandem/base/status.h"
 #include "tandem/base/tensor.h"
 #include "tandem/kernels/quant.h"
-#include "tandem/ops/fields.h"
 #include "tandem/ops/plan.h"
+#include "tandem/ops/table.h"
 
 #pragma GCC visibility push(default)
 namespace tandem {

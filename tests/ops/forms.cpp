@@ -402,8 +402,9 @@ std::vector<Form> routing() {
       {"aclnnMoeGatingTopKSoftmaxV2",
        [](V& v) {
          return aclnnMoeGatingTopKSoftmaxV2GetWorkspaceSize(v.tensor("x"), v.tensor("finished"), v.integer("top_k"),
-                                                            v.integer("normalise"), false, v.tensor("y"),
-                                                            v.tensor("expert"), nullptr, &v.size, &v.executor);
+                                                            v.integer("normalise"), v.tensor("softmax") != nullptr,
+                                                            v.tensor("y"), v.tensor("expert"), v.tensor("softmax"),
+                                                            &v.size, &v.executor);
        },
        aclnnMoeGatingTopKSoftmaxV2},
       {"aclnnMoeInitRouting",

@@ -21,7 +21,7 @@ void start_acl() {
   ASSERT_EQ(status, 0);
 }
 
-class Family : public testing::TestWithParam<std::string> {};
+class Family : public testing::TestWithParam<const char*> {};
 
 TEST_P(Family, EveryCaseThroughEveryInterface) {
   start_acl();
@@ -34,7 +34,8 @@ TEST_P(Family, EveryCaseThroughEveryInterface) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, Family, testing::ValuesIn(kFamilies), [](const auto& tested) { return tested.param; });
+INSTANTIATE_TEST_SUITE_P(Ops, Family, testing::ValuesIn(kFamilies),
+                         [](const auto& tested) { return std::string(tested.param); });
 
 struct Line {
   std::string verdict;  // "", or what was wrong
