@@ -90,7 +90,8 @@ bool settle(Batch& batch, bool fold, Lane& lane) {
     batch.a = make_tensor(batch.a.data, batch.a.dtype, {batch.m, batch.k});
     batch.y = make_tensor(batch.y.data, batch.y.dtype, {batch.m, batch.n});
   }
-  return batch.a.data != nullptr && batch.b.data != nullptr;
+  const auto readable = [](const TensorView& view) { return view.data != nullptr || view.elements() == 0; };
+  return readable(batch.a) && readable(batch.b);
 }
 
 }  // namespace tandem

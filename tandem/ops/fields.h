@@ -110,8 +110,10 @@ void check_number(Check& check, std::string_view name, double value, const Range
 
 template <class Op>
 std::vector<Given> given_of(const OperatorTable<Op>& table, const Op& op) {
+  static constexpr TensorView kAbsent{};
   std::vector<Given> given;
   for (const Field<Op>& field : table.fields) {
+    if (field.list != nullptr && (op.*field.list).empty()) given.push_back({&field.row, &kAbsent});
     field.each(op, [&](const TensorView& tensor) { given.push_back({&field.row, &tensor}); });
   }
   return given;

@@ -76,31 +76,50 @@ struct Decode {
 
 }  // namespace
 
+namespace {
+
+// Weights of one head's positions (largest 1), their sum, and the largest sum of magnitudes behind a score.
+struct Weights {
+  std::vector<double> p;
+  double sum = 0, steepest = 0;
+};
+
+Weights weights_of(const Decode& decode, int64_t b, int64_t h) {
+  Weights w;
+  double top = -HUGE_VAL;
+  for (int64_t t = 0; t < decode.length(b); ++t) {
+    double magnitude = 0;
+    w.p.push_back(decode.score(b, h, t, magnitude));
+    top = std::max(top, w.p.back());
+    w.steepest = std::max(w.steepest, magnitude + std::fabs(w.p.back() > -1e11 ? w.p.back() : 0));
+  }
+  for (double& score : w.p) {
+    score = std::exp(score - top);
+    w.sum += score;
+  }
+  return w;
+}
+
+}  // namespace
+
 // |error| <= u |y| + ((e^(2 delta) - 1) + (D + L) v 8) * max|v|, delta = D v * largest sum of |q||k| * scale.
 std::map<std::string, Wanted> attention_oracle(const Case& c) {
   const Decode decode(c);
   const Operand& y = c.operand("y");
   Wanted wanted;
+  Weights weights;
   for (int64_t i = 0; i < y.elements(); ++i) {
-    const int64_t d = i % decode.dim, h = i / decode.dim % decode.heads, b = i / decode.dim / decode.heads,
-                  length = decode.length(b);
-    std::vector<double> scores;
-    double top = -HUGE_VAL, steepest = 0, sum = 0, value = 0, largest = 0;
+    const int64_t d = i % decode.dim, h = i / decode.dim % decode.heads, b = i / decode.dim / decode.heads;
+    const int64_t length = decode.length(b);
+    if (d == 0) weights = weights_of(decode, b, h);
+    double value = 0, largest = 0;
     for (int64_t t = 0; t < length; ++t) {
-      double magnitude = 0;
-      scores.push_back(decode.score(b, h, t, magnitude));
-      top = std::max(top, scores.back());
-      steepest = std::max(steepest, magnitude + std::fabs(scores.back() > -1e11 ? scores.back() : 0));
-    }
-    for (int64_t t = 0; t < length; ++t) {
-      const double p = std::exp(scores[static_cast<size_t>(t)] - top);
       const double v = decode.cached("value", 1, b, t, h / (decode.heads / decode.kv_heads), d);
-      sum += p;
-      value += p * v;
+      value += weights.p[static_cast<size_t>(t)] * v;
       largest = std::max(largest, std::fabs(v));
     }
-    if (length > 0) value /= sum;
-    const double delta = static_cast<double>(decode.dim + 4) * kV * steepest;
+    if (length > 0) value /= weights.sum;
+    const double delta = static_cast<double>(decode.dim + 4) * kV * weights.steepest;
     double bound = unit_of(y.dtype) * std::fabs(value) * 1.05 + 0x1p-24 +
                    (std::expm1(2 * delta) + static_cast<double>(decode.dim + length) * kV * 8) * largest;
     if (y.dtype == DType::i8) {
