@@ -71,6 +71,7 @@ void check_batch(Check& check, std::string_view a_name, const TensorView& a, std
 }
 
 int64_t Batch::offset(const TensorView& view, int64_t index) const {
+  if (view.elements() == 0) return 0;
   int64_t offset = 0;
   for (int i = 0; i + 2 < y.rank; ++i) {
     const int64_t place = index % y.dim(-3 - i);

@@ -10,7 +10,7 @@ struct Batch {
   TensorView a, b, y;
   int64_t m = 0, k = 0, n = 0, count = 1;
 
-  // Elements from the start of `view` to its matrix of product `index`.
+  // Elements from the start of `view` to its matrix of product `index`; 0 where it has none.
   int64_t offset(const TensorView& view, int64_t index) const;
 };
 

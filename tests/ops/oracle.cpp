@@ -24,7 +24,7 @@ void push_rounded(Wanted& wanted, double v, double low, double high, double slac
   const double clamped = std::clamp(v, low, high);
   const double distance = std::fabs(std::fabs(clamped - std::floor(clamped)) - 0.5);
   wanted.values.push_back(std::nearbyint(clamped));
-  wanted.bounds.push_back(distance <= slack && distance > 0 ? 1 : 0);
+  wanted.bounds.push_back(distance <= slack ? 1 : 0);
 }
 
 double low_of(DType dtype) { return dtype == DType::i4 ? -8 : -128; }

@@ -139,11 +139,12 @@ std::map<std::string, Wanted> quant_matmul_oracle(const Case& c) {
   const auto weight = [&](int64_t from, int64_t k, int64_t n) { return x2.at(from + k * s.n + n); };
   const auto finish = [&](Sum sum, int64_t m, int64_t n, int64_t) -> Sum {
     const double exact = sum.value + (integer_bias ? vector_at(c, "bias", n, 0) : 0);
-    double value = exact * scale_of(n) * vector_at(c, "token", m, 1);
+    const double product = exact * scale_of(n) * vector_at(c, "token", m, 1);
+    double value = product;
     if (!integer_bias) value += vector_at(c, "bias", n, 0);
     if (y.dtype == DType::i8) value = std::clamp(std::nearbyint(value + vector_at(c, "offset", n, 0)), -128.0, 127.0);
     // The integer sum is exact: four roundings of f32 remain.
-    return {value, 4 * std::fabs(value) / static_cast<double>(s.k + 32)};
+    return {value, 4 * (std::fabs(product) + std::fabs(value)) / static_cast<double>(s.k + 32)};
   };
   return {{"y", products(x1, s, weight, finish, y.dtype)}};
 }
