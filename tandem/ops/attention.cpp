@@ -114,6 +114,7 @@ void check_caches(Check& check, const IncreFlashAttention& op) {
   check.dim("block_table", op.block_table, 0, s.batch, "the sequences of query");
   check.that(op.block_size == 0 || op.block_size == s.positions, "block_size is {}, {} wanted (the cache's)",
              op.block_size, s.positions);
+  check.that(s.positions > 0, "key is {}, blocks of at least one position wanted", first.describe());
   check.that(!op.lengths.empty(), "lengths are absent, one for each sequence wanted with block_table");
 }
 

@@ -110,6 +110,16 @@ void check_kind(Check& check, const GroupedMatmul& op) {
              "bias is {}, floats wanted", op.bias.empty() ? "" : op.bias.front().describe());
 }
 
+// A scale for each row of x, in as many tensors as x has.
+void check_token(Check& check, const GroupedMatmul& op) {
+  check.that(op.token.empty() || op.token.size() == op.x.size(), "token has {} tensors, {} wanted (those of x)",
+             op.token.size(), op.x.size());
+  for (size_t i = 0; i < op.token.size() && !check.failed(); ++i) {
+    check.that(op.token[i].elements() == op.x[i].row_count(), "token is {}, [{}] wanted (the rows of x)",
+               op.token[i].describe(), op.x[i].row_count());
+  }
+}
+
 void check_grouped(Check& check, const GroupedMatmul& op) {
   check.present("x", !op.x.empty()).present("weight", !op.weight.empty()).present("y", !op.y.empty());
   if (check.failed()) return;
@@ -120,8 +130,12 @@ void check_grouped(Check& check, const GroupedMatmul& op) {
   };
   fits("x", op.x);
   fits("y", op.y);
+  const TensorView& first = op.weight.front();
+  const bool whole = first.dtype != DType::i4 || !stacked(op) || first.step(0) % 2 == 0;
+  check.that(whole, "weight {} has an odd stride in dimension 0, an even one wanted for i4", first.describe());
   check_kind(check, op);
   for (int64_t g = 0; g < groups && !check.failed(); ++g) check_group(check, op, g);
+  check_token(check, op);
   if (check.failed() || !needs_ends(op)) return;
   check.that(op.group.present() != !op.ends.empty(), "group is {} and ends has {} values, one of them wanted",
              op.group.describe(), op.ends.size());

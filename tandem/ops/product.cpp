@@ -143,6 +143,10 @@ void check_weight_pairs(Check& check, std::string_view name, const TensorView& v
   check.that(plain_matrix(view), "{} {} has strides [{},{}], a row-major or transposed matrix wanted for i4", name,
              view.describe(), view.step(-2), view.step(-1));
   const int64_t inner = is_turned(view) ? view.dim(-2) : view.dim(-1);
+  for (int axis = 0; axis + 2 < view.rank; ++axis) {
+    check.that(view.step(axis) % 2 == 0, "{} {} has an odd stride in dimension {}, an even one wanted for i4", name,
+               view.describe(), axis);
+  }
   check.that(inner % 2 == 0, "{} {} has {} elements on its contiguous axis, an even number wanted for i4", name,
              view.describe(), inner);
 }
