@@ -38,7 +38,8 @@ void set_destination(Check& check, TensorView& y, const aclTensor* given, int64_
 
 // 16-bit activations come with scales of their own dtype.
 void match_scale(Call<Quantize>& call) {
-  if (call.op.x.present() && call.op.x.dtype != DType::f32) call.check.same_dtype("scale", call.op.scale, "x", call.op.x.dtype);
+  if (call.op.x.present() && call.op.x.dtype != DType::f32)
+    call.check.same_dtype("scale", call.op.scale, "x", call.op.x.dtype);
 }
 
 void half_only(Call<DynamicQuant>& call) { call.check.dtype("x", call.op.x, {DType::f16, DType::bf16}); }

@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-// As MoeGatingTopKSoftmax without row numbers; renorm 1 divides by the sum of the k; the whole softmax where the flag asks.
+// As MoeGatingTopKSoftmax without row numbers; renorm 1 divides by the sum of the k; the softmax itself on request.
 ACLNN_API aclnnStatus aclnnMoeGatingTopKSoftmaxV2GetWorkspaceSize(const aclTensor* x, const aclTensor* finishedOptional,
                                                                   int64_t k, int64_t renorm,
                                                                   bool outputSoftmaxResultFlag, const aclTensor* yOut,
