@@ -18,13 +18,13 @@ double rounding(DType dtype, double value) {
   return 1.05 * unit_of(dtype) * std::fabs(value) + tiny;
 }
 
-// The integer a quantiser gives; +-1 where `v` is too near a tie for f32 to decide.
+// The integer a quantiser gives; +-1 where `v` is too near a tie for f32 to decide, more where f32 knows it no better.
 void push_rounded(Wanted& wanted, double v, double low, double high, double slack) {
   if (std::isnan(v)) v = 0;
   const double clamped = std::clamp(v, low, high);
   const double distance = std::fabs(std::fabs(clamped - std::floor(clamped)) - 0.5);
   wanted.values.push_back(std::nearbyint(clamped));
-  wanted.bounds.push_back(distance <= slack ? 1 : 0);
+  wanted.bounds.push_back(distance <= slack ? std::max(1.0, std::ceil(2 * slack)) : 0.0);
 }
 
 double low_of(DType dtype) { return dtype == DType::i4 ? -8 : -128; }
