@@ -12,6 +12,7 @@ configuration the later file's counts.
 import argparse
 import json
 import re
+import statistics
 import sys
 
 OUR_ORDER = ["avx512_vnni", "avx512", "avx2", "neon_dot", "neon", "portable"]
@@ -95,8 +96,14 @@ def cell(row):
     return f"{row['gflops']:.0f}, {percent(row['share_of_roofline'])}"
 
 
+def shown(runs, row):
+    """Documents show one shape; the others are in the files they were made from."""
+    shapes = sorted({(other["k"], other["n"]) for other in runs.rows if other["k"] > 0})
+    return (row["k"], row["n"]) == shapes[len(shapes) // 2]
+
+
 def block_kernels(runs):
-    products = [row for row in runs.rows if row["ours"] and row["k"] > 0]
+    products = [row for row in runs.rows if row["ours"] and row["k"] > 0 and not row["held"] and shown(runs, row)]
     rows_of_m = sorted({row["m"] for row in products})
     groups = {}
     for row in sorted(products, key=order):
@@ -131,7 +138,7 @@ def same_problem(a, b):
 def block_peers(runs):
     """Our fastest exact row of a problem beside each peer's; avx2 beside peers held to AVX2."""
     lines = []
-    peers = [row for row in runs.rows if not row["ours"]]
+    peers = [row for row in runs.rows if not row["ours"] and shown(runs, row)]
     for peer in sorted(peers, key=lambda row: (row["threads"], row["k"] * row["n"], row["types"], row["detail"], row["m"], row["who"])):
         rivals = [row for row in runs.rows if row["ours"] and same_problem(row, peer) and row["math"] == "exact" and row["layout"] == "packed"
                   and row["held"] == peer["held"] and (row["who"] == "avx2") >= peer["held"]]
@@ -147,7 +154,7 @@ def block_peers(runs):
     return text + "".join(f"\n\nNot shown: {text}." for text in runs.missing if text.startswith("comparison"))
 
 
-FLOATS = ("f16xf16", "f16xbf16", "bf16xbf16", "f16xi8", "f16xi4", "bf16xi8", "bf16xi4")
+FLOATS = ("f16xf16", "bf16xbf16", "f16xi8", "f16xi4", "bf16xi8", "bf16xi4")
 
 
 def at_least_128(m):
@@ -194,9 +201,14 @@ def metric_of(row, metric):
 def judged(values, least):
     if not values:
         return "not shown", ""
-    low, high = min(values), max(values)
-    seen = percent(low) if percent(low) == percent(high) else f"{percent(low)} - {percent(high)}"
-    return ("met" if low >= least else "missed" if high < least else "met in part"), seen
+    low, high, usual = min(values), max(values), statistics.median(values)
+    seen = percent(usual) if percent(low) == percent(high) else f"{percent(usual)} ({100 * low:.0f} - {100 * high:.0f})"
+    return verdict_of([value >= least for value in values], usual >= least), seen
+
+
+def verdict_of(each, usual):
+    """Every configuration, their median, or not even that."""
+    return "met" if all(each) else "met by the median" if usual else "missed"
 
 
 def words_of_m(wanted):
@@ -234,11 +246,11 @@ def block_targets(runs):
     head = table(["target", "rows", "wanted"] + tables, lines)
     more = []
     for what, rows, wanted, values, good in relative_targets(runs):
-        kept = [value for value in values if good(value)]
-        verdict = "not shown" if not values else "met" if len(kept) == len(values) else "missed" if not kept else "met in part"
-        seen = f"{min(values):.2f} - {max(values):.2f}" if values else ""
+        usual = statistics.median(values) if values else None
+        verdict = verdict_of([good(value) for value in values], good(usual)) if values else "not shown"
+        seen = f"{usual:.2f} ({min(values):.2f} - {max(values):.2f})" if values else ""
         more.append([what, rows, wanted, verdict, seen])
-    return head + "\n\n" + table(["target", "rows", "wanted", "verdict", "range seen"], more)
+    return head + "\n\n" + table(["target", "rows", "wanted", "verdict", "median (range)"], more)
 
 
 BLOCKS = {"machine": block_machine, "limits": block_limits, "kernels": block_kernels, "rows": block_rows, "peers": block_peers,

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "bench/kernel_bench.h"
@@ -50,6 +51,17 @@ Status write_file(const std::string& path, const std::string& text) {
   return fail(ErrorCode::io, fmt::format("{}: could not be written", path));
 }
 
+// One line a row of results: files of thousands of rows stay readable and small.
+std::string file_text(const nlohmann::json& run) {
+  std::string rows;
+  for (const auto& row : run.at("rows")) rows += (rows.empty() ? "" : ",\n") + row.dump();
+  nlohmann::json rest = run;
+  rest.erase("rows");
+  std::string text = rest.dump(1);
+  text.erase(text.rfind('\n'));
+  return text + ",\n \"rows\": [\n" + rows + "\n]}\n";
+}
+
 int run(Flags& flags) {
   Options& o = flags.options;
   std::string wrong = bench::complaint_about(o);
@@ -59,7 +71,7 @@ int run(Flags& flags) {
   if (o.peer_folder.empty()) o.peer_folder = std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "lib";
   const bench::Outcome outcome = bench::run_kernel_bench(o);
   put(stdout, o.json ? outcome.json.dump() + "\n" : outcome.text);
-  for (const auto& [path, text] : {std::pair(o.out, outcome.json.dump(1) + "\n"), std::pair(o.plot, bench::roofline_svg(outcome.json))}) {
+  for (const auto& [path, text] : {std::pair(o.out, file_text(outcome.json)), std::pair(o.plot, bench::roofline_svg(outcome.json))}) {
     if (path.empty()) continue;
     if (const auto written = write_file(path, text); !written) return report_failure(written.error().message, false);
   }

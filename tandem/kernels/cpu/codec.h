@@ -5,7 +5,7 @@
 
 // Decoding of stored weights, kColumns = kPanel columns of one row of k at a time, in strips of kStripVecs vectors.
 //
-// raw<strip>() gives w + bias(v) for the vectors v of a strip, where bias(v) is a power of two that integers are put
+// one<v>() gives w + bias(v) for vector v of a block, where bias(v) is a power of two that integers are put
 // under as mantissa bits, or 0. What is multiplied is t = fl32(w + offset) = raw - (bias - offset): one rounding
 // wherever bias - offset is exact, as with every whole offset. Else t = (raw - bias) + offset.
 namespace tandem::TANDEM_ISA {
@@ -13,7 +13,6 @@ namespace tandem::TANDEM_ISA {
 inline constexpr int kStripVecs = 2;
 inline constexpr int kStripColumns = kStripVecs * kLanes;
 inline constexpr int kColumns = static_cast<int>(kPanel);
-inline constexpr int kColumnStrips = kColumns / kStripColumns;
 static_assert(kColumns % kStripColumns == 0);
 
 // 2^(23 - bit): adding an integer whose lowest bit is mantissa bit `bit` adds its value.
@@ -27,10 +26,9 @@ struct InOrder {
   static constexpr bool kFloat = !__is_same(W, I8) && !__is_same(W, I4);
   static constexpr int kPerWord = 1;
   static constexpr float bias(int) { return 0; }
-  template <int kStripIndex>
-  TANDEM_INLINE static void raw(const void* row, Vec* w) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kStripVecs; ++v) w[v] = W::load(row, kStripIndex * kStripColumns + v * kLanes);
+  template <int kVec>
+  TANDEM_INLINE static Vec one(const void* row) {
+    return W::load(row, kVec * kLanes);
   }
 };
 
@@ -62,11 +60,6 @@ struct PackedI4 {
   TANDEM_INLINE static Vec one(const void* row) {
     return from_bits(and_xor(words<kVec>(row), set_i(15 << bit(kVec)), set_i(unit_bits(bit(kVec)))));
   }
-  template <int kStripIndex>
-  TANDEM_INLINE static void raw(const void* row, Vec* w) {
-    w[0] = one<kStripIndex * kStripVecs>(row);
-    w[1] = one<kStripIndex * kStripVecs + 1>(row);
-  }
 };
 
 #if defined(HWY_TARGET) && HWY_TARGET == HWY_AVX3
@@ -78,13 +71,11 @@ struct TurnedI8 {
   static constexpr int kPerWord = 1;
   static constexpr int bit(int v) { return v % 2 * 8; }
   static constexpr float bias(int v) { return unit_power(bit(v)) + 128; }
-  template <int kStripIndex>
-  TANDEM_INLINE static void raw(const void* row, Vec* w) {
-    const VecI words = shift_right<16 * kStripIndex>(load_i(static_cast<const int32_t*>(row)));
-#pragma GCC unroll 16
-    for (int v = 0; v < kStripVecs; ++v) {
-      w[v] = from_bits(and_xor(words, set_i(255 << bit(v)), set_i(unit_bits(bit(v)) ^ (128 << bit(v)))));
-    }
+  template <int kVec>
+  TANDEM_INLINE static Vec one(const void* row) {
+    const VecI words = shift_right<kVec / 2 * 16>(load_i(static_cast<const int32_t*>(row)));
+    constexpr int kBit = bit(kVec);
+    return from_bits(and_xor(words, set_i(255 << kBit), set_i(unit_bits(kBit) ^ (128 << kBit))));
   }
 };
 using ByteCodec = TurnedI8;
@@ -99,15 +90,11 @@ struct Words {
   static constexpr bool kFloat = false;
   static constexpr int kPerWord = __is_same(W, I8) ? 4 : 8;
   static constexpr float bias(int) { return 0; }
-  template <int kStripIndex>
-  TANDEM_INLINE static void raw(const void* row, int64_t place, Vec* w) {
+  template <int kVec>
+  TANDEM_INLINE static Vec one(const void* row, int64_t place) {
     constexpr int kBits = 32 / kPerWord;
     const VecI left = set_i(static_cast<int32_t>(32 - kBits - kBits * place));
-#pragma GCC unroll 16
-    for (int v = 0; v < kStripVecs; ++v) {
-      const VecI words = load_i(static_cast<const int32_t*>(row) + kStripIndex * kStripColumns + v * kLanes);
-      w[v] = to_f32(shift_right<32 - kBits>(words << left));
-    }
+    return to_f32(shift_right<32 - kBits>(load_i(static_cast<const int32_t*>(row) + kVec * kLanes) << left));
   }
 };
 

@@ -38,7 +38,7 @@ struct RowTiles {
   int64_t rows = 0, tiles = 0;
   int64_t least = 0, larger = 0;  // height of a tile; this many have one row more
 
-  explicit RowTiles(int64_t count = 0) : rows(count), tiles((count + kTileMost - 1) / kTileMost) {
+  explicit RowTiles(int64_t count = 0, int64_t most = kTileMost) : rows(count), tiles((count + most - 1) / most) {
     if (tiles == 0) return;
     least = rows / tiles;
     larger = rows % tiles;
@@ -75,9 +75,10 @@ struct Pass {
   int64_t piece_count = 0;
   float* x = nullptr;
   int64_t first_task = 0, row_parts = 1;
+  int64_t gang = 1;  // blocks of columns that one task serves
 
   int64_t blocks() const { return (args->n + kColumns - 1) / kColumns; }
-  int64_t tasks() const { return blocks() * row_parts; }
+  int64_t tasks() const { return (blocks() + gang - 1) / gang * row_parts; }
   const float* tile_x(const Piece& piece, int64_t tile) const {
     return x + piece.first * tiles.rows + piece.count * tiles.start(tile);
   }

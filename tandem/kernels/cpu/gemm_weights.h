@@ -8,10 +8,10 @@
 namespace tandem::TANDEM_ISA {
 
 // The piece that comes next, whose lines the `calls` tiles of this one prefetch: a contiguous one in even steps, of the
-// rows of a matrix one line after the other.
+// rows of a matrix all lines of a row, then the next row.
 struct Ahead {
   const char* first = nullptr;
-  int64_t count = 0, pitch = 0, lines = 0;  // rows; from row to row; lines of each
+  int64_t count = 0, pitch = 0, lines = 0;  // rows; from row to row; lines of each, a power of two
   int64_t bytes = 0;                        // of a contiguous piece; else 0
 
   TANDEM_INLINE void aim(int64_t call, int64_t calls, Tile& tile) const {
@@ -20,19 +20,14 @@ struct Ahead {
       tile.next = first + call * count * tile.next_step;
       return;
     }
-    const int64_t parts = calls / lines, line = parts > 0 ? call / parts : call;
-    tile.next = reinterpret_cast<const char*>(tile.x);
-    tile.next_step = 0;
-    if (line >= lines) return;
-    if (parts <= 1) {
-      tile.next = first + line * 64;
-      tile.next_step = pitch;
-      return;
-    }
-    const int64_t part = call % parts;
-    for (int64_t kk = part * count / parts; kk < (part + 1) * count / parts; ++kk) {
-      __builtin_prefetch(first + line * 64 + kk * pitch, 0, 2);
-    }
+    int shift = 0;
+    while (lines << (shift + 1) <= calls) ++shift;
+    const int64_t steps = lines << shift, rows = (count + steps - 1) / steps;
+    const bool some = call * rows < count;
+    tile.next = some ? first + call * rows * pitch : reinterpret_cast<const char*>(tile.x);
+    tile.next_step = some ? pitch : 0;
+    tile.next_mask = some ? steps - 1 : 0;
+    tile.next_shift = shift;
   }
 };
 
@@ -71,9 +66,10 @@ class WeightBlock {
     return {copy, copied_pitch(), phase};
   }
 
-  Ahead ahead(int64_t first, int64_t count, const StoredRows& stored) const {
+  // `gang` blocks beside each other, of which this is the first, fetch their next rows together.
+  Ahead ahead(int64_t first, int64_t count, const StoredRows& stored, int64_t gang) const {
     if (!direct_) return {static_cast<const char*>(stored.row), count, 0, 1, 0};
-    const int64_t width = bits_ * kColumns / 8;
+    const int64_t width = bits_ * kColumns / 8 * gang;
     if (w_.panel != 0) return {static_cast<const char*>(address(first)), count, width, 0, width * count};
     const bool more = first < k_;
     const char* next = static_cast<const char*>(address(more ? first : 0)) + (more ? 0 : width);
@@ -124,17 +120,17 @@ class WeightBlock {
   Form form_;
 };
 
-// body.operator()<0>() ... for every strip of a block.
-template <int kStripIndex = 0, class Body>
+// body.operator()<v>() for the first vector v of every strip of a block.
+template <int kVecs, int kFirst = 0, class Body>
 TANDEM_INLINE void for_strips(const Body& body) {
-  body.template operator()<kStripIndex>();
-  if constexpr (kStripIndex + 1 < kColumnStrips) for_strips<kStripIndex + 1>(body);
+  body.template operator()<kFirst>();
+  if constexpr ((kFirst + kVecs) * kLanes < kColumns) for_strips<kVecs, kFirst + kVecs>(body);
 }
 
 // One strip of `count` rows to [k][kStripColumns].
-template <class Codec, Shift kShift, int kStripIndex>
+template <class Codec, Shift kShift, int kFirst>
 TANDEM_INLINE void decode_strip(const StoredRows& stored, int64_t count, const float* shifts, float* strip) {
-  const Stored<Codec, kStripIndex, kShift> weights(stored, shifts);
+  const Stored<Codec, kFirst, kStripVecs, kShift> weights(stored, shifts);
   for (int64_t kk = 0; kk < count; ++kk) {
     Vec w[kStripVecs];
     weights.load(kk, w);

@@ -82,7 +82,10 @@ class NarrowOut {
  public:
   TANDEM_INLINE NarrowOut(void* row, DType type, int64_t first, bool past)
       : place_(static_cast<uint8_t*>(row) + (type == DType::i4 ? first / 2 : first)), i4_(type == DType::i4),
-        buffered_(past || i4_), past_(past) {}
+        direct_(past && !i4_ && reinterpret_cast<uintptr_t>(place_) % (4 * kLanes) == 0),
+        buffered_(i4_ || (past && !direct_)), past_(past) {}
+  // Vectors may go to their place past the caches.
+  TANDEM_INLINE bool direct() const { return direct_; }
   TANDEM_INLINE DType type() const { return i4_ ? DType::i4 : DType::i8; }
   TANDEM_INLINE int8_t* bytes() { return buffered_ ? buffer_ : reinterpret_cast<int8_t*>(place_); }
   TANDEM_INLINE void finish(int64_t count) {
@@ -93,23 +96,30 @@ class NarrowOut {
 
  private:
   uint8_t* place_;
-  bool i4_, buffered_, past_;
+  bool i4_, direct_, buffered_, past_;
   alignas(64) int8_t buffer_[kPiece];
 };
+
+// Four vectors at a time; the first column that is left.
+template <bool kPast, class Value>
+TANDEM_INLINE int64_t narrow_vectors(int64_t n, int8_t* y, const Saturation* limits, const Value& value) {
+  int64_t i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    Vec a = value(i, Whole()), b = value(i + kLanes, Whole());
+    Vec c = value(i + 2 * kLanes, Whole()), d = value(i + 3 * kLanes, Whole());
+    if (limits != nullptr) a = limits->clamp(a), b = limits->clamp(b), c = limits->clamp(c), d = limits->clamp(d);
+    store_sat_i8x4<kPast>(y + i, a, b, c, d);
+  }
+  return i;
+}
 
 // Row piece out = sat(round half even(value(i, span))) for i in [0, n); finish() of out is the caller's.
 template <class Value>
 TANDEM_INLINE void narrow(int64_t n, NarrowOut& out, const Value& value) {
   int8_t* y = out.bytes();
   const Saturation limits(out.type());
-  const bool i4 = out.type() == DType::i4;
-  int64_t i = 0;
-  for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-    Vec a = value(i, Whole()), b = value(i + kLanes, Whole());
-    Vec c = value(i + 2 * kLanes, Whole()), d = value(i + 3 * kLanes, Whole());
-    if (i4) a = limits.clamp(a), b = limits.clamp(b), c = limits.clamp(c), d = limits.clamp(d);
-    store_sat_i8x4(y + i, a, b, c, d);
-  }
+  int64_t i = out.direct() ? narrow_vectors<true>(n, y, nullptr, value)
+                           : narrow_vectors<false>(n, y, out.type() == DType::i4 ? &limits : nullptr, value);
   for (; i < n; i += kLanes) {
     const int64_t count = min64(kLanes, n - i);
     int32_t lanes[kLanes];

@@ -121,7 +121,8 @@ TANDEM_INLINE void store_i8x4(int8_t* to, VecI a, VecI b, VecI c, VecI d) {
   hn::StoreU(hn::DemoteTo(tag, d), tag, to + 3 * kLanes);
 #endif
 }
-// round_i of four vectors, saturated to int8, NaN as 0.
+// round_i of four vectors, saturated to int8, NaN as 0; kPast: past the caches, `to` on a whole vector.
+template <bool kPast>
 TANDEM_INLINE void store_sat_i8x4(int8_t* to, Vec a, Vec b, Vec c, Vec d) {
 #if HWY_TARGET == HWY_AVX3
   // NaN and what is beyond 32 bits become the least integer; the packs saturate the others.
@@ -130,7 +131,9 @@ TANDEM_INLINE void store_sat_i8x4(int8_t* to, Vec a, Vec b, Vec c, Vec d) {
   const __m512i least = _mm512_set1_epi16(-32768);
   if ((_mm512_cmpeq_epi16_mask(low, least) | _mm512_cmpeq_epi16_mask(high, least)) == 0) [[likely]] {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high)));
+    const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+    if constexpr (kPast) _mm512_stream_si512(reinterpret_cast<__m512i*>(to), bytes);
+    if constexpr (!kPast) _mm512_storeu_si512(to, bytes);
     return;
   }
 #elif HWY_TARGET == HWY_AVX2
@@ -140,8 +143,9 @@ TANDEM_INLINE void store_sat_i8x4(int8_t* to, Vec a, Vec b, Vec c, Vec d) {
   const __m256i seen = _mm256_or_si256(_mm256_cmpeq_epi16(low, least), _mm256_cmpeq_epi16(high, least));
   if (_mm256_testz_si256(seen, seen) != 0) [[likely]] {
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
-                        _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order));
+    const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+    if constexpr (kPast) _mm256_stream_si256(reinterpret_cast<__m256i*>(to), bytes);
+    if constexpr (!kPast) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
     return;
   }
 #endif

@@ -119,6 +119,7 @@ TANDEM_INLINE void store_i8x4(int8_t* to, VecI a, VecI b, VecI c, VecI d) {
   }
 }
 // round_i of four vectors, saturated to int8, NaN as 0.
+template <bool kPast>
 TANDEM_INLINE void store_sat_i8x4(int8_t* to, Vec a, Vec b, Vec c, Vec d) {
   const Vec most = set(127.0f), least = set(-128.0f);
   a = zero_nan(at_least(at_most(a, most), least)), b = zero_nan(at_least(at_most(b, most), least));
