@@ -194,8 +194,9 @@ void measure_kind(Session& session, const RowKind& kind, Crew& crew, const std::
   size_t row_bytes = 0;
   for (const Part& part : kind.parts) row_bytes += by_row(part) ? dtype_bytes(part.dtype, part.width) : 0;
   const bool memory = place == "memory";
-  // From memory 16 MiB a call; in the cache two blocks that fill half of it.
-  size_t wanted = memory ? size_t{16} << 20 : topology().l2_bytes / 4 * static_cast<size_t>(crew.threads);
+  // From memory so much that every result goes past the caches (smaller ones stay in them, which reads the lines to be
+  // overwritten first); in the cache two blocks that fill half of it.
+  size_t wanted = memory ? size_t{160} << 20 : topology().l2_bytes / 4 * static_cast<size_t>(crew.threads);
   if (session.options().quick) wanted = size_t{64} << 10;
   const auto rows = std::max<int64_t>(3, static_cast<int64_t>(wanted / row_bytes));
   const auto work = std::make_shared<RowCase>(kind, rows, memory ? session.pool_bytes() : 0);

@@ -22,10 +22,10 @@ struct Tile {
   const float* level = nullptr;  // end of a leaf: sum = level + sum, `levels` times, going down by level_step
   int64_t levels = 0, level_step = 0;
   float* out = nullptr;
-  // Weights that come after this piece, of which every row of k fetches a line: next_mask + 1 rows of k go over
-  // (next_mask + 1) >> next_shift lines beside each other, then next_step bytes on.
+  // Weights that come after this piece: kSteps rows of k fetch next_lines lines beside each other. Where next_mask is 0
+  // they go on by next_step bytes; else (next_mask + 1) >> next_shift such spans make a row, next_step to the next one.
   const char* next = nullptr;
-  int64_t next_step = 0, next_mask = 0;
+  int64_t next_step = 0, next_lines = 1, next_mask = 0;
   int next_shift = 0;
 };
 
@@ -33,6 +33,10 @@ template <int kVecs, class T>
 TANDEM_INLINE T* at(T* sums, int row, int vec) {
   return sums + (row * kVecs + vec) * kLanes;
 }
+
+// Rows of k between two looks at what is not a product: small tiles are bound by issue slots where another thread of
+// the core wants them too.
+inline constexpr int kSteps = 4;
 
 // Every vector of a tile; unrolled, since one loop over them that is not keeps all of them in memory.
 template <int kRows, int kVecs, class Body>
@@ -124,6 +128,7 @@ template <int kRows, int kVecs, class Weights>
 void run_tile(const Tile& tile, const Weights& shared) {
   const Weights weights = shared;  // read once: nothing the loop stores can change it
   const int64_t count = tile.count, next_step = tile.next_step, mask = tile.next_mask;
+  const int64_t span = tile.next_lines * 64;
   const int shift = tile.next_shift;
   Vec sum[kRows][kVecs];
   if (tile.begin == nullptr) {
@@ -132,12 +137,9 @@ void run_tile(const Tile& tile, const Weights& shared) {
     for_tile<kRows, kVecs>([&](int r, int v) { sum[r][v] = load(at<kVecs>(tile.begin + tile.place, r, v)); });
   }
   const float* x = tile.x;
-  const char* next = tile.next;
-  for (int64_t kk = 0; kk < count; ++kk, x += kRows) {
+  const auto step = [&](int64_t kk) __attribute__((always_inline)) {
     Vec w[kVecs];
     weights.load(kk, w);
-    __builtin_prefetch(next + ((kk & mask) >> shift) * 64, 0, 2);
-    next += (kk & mask) == mask ? next_step : 0;
     Vec w0 = w[0], w1 = w[kVecs - 1];  // an array that asm touches would be stored in every step
     keep_in_register(w0);
     if constexpr (kVecs == 2) keep_in_register(w1);
@@ -148,7 +150,23 @@ void run_tile(const Tile& tile, const Weights& shared) {
       sum[r][0] = fma(a, w0, sum[r][0]);
       if constexpr (kVecs == 2) sum[r][1] = fma(a, w1, sum[r][1]);
     }
+    x += kRows;
+  };
+  const char* next = tile.next;
+  int64_t kk = 0;
+  for (int64_t group = 0; kk + kSteps <= count; kk += kSteps, ++group) {
+    const char* line = next + ((group & mask) >> shift) * span;
+    for (const char* end = line + span; line < end; line += 64) __builtin_prefetch(line, 0, 2);
+    next += (group & mask) == mask ? next_step : 0;
+    if constexpr (kRows * kVecs <= 16) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kSteps; ++i) step(kk + i);
+    } else {
+#pragma GCC unroll 1
+      for (int i = 0; i < kSteps; ++i) step(kk + i);
+    }
   }
+  for (; kk < count; ++kk) step(kk);
   end_tile<kRows, kVecs>(tile, sum);
 }
 

@@ -15,18 +15,23 @@ struct Ahead {
   int64_t bytes = 0;                        // of a contiguous piece; else 0
 
   TANDEM_INLINE void aim(int64_t call, int64_t calls, Tile& tile) const {
+    const int64_t groups = max64(1, count / kSteps);
     if (bytes != 0) {
-      tile.next_step = (bytes + calls * count - 1) / (calls * count);
-      tile.next = first + call * count * tile.next_step;
+      tile.next_step = (bytes + calls * groups - 1) / (calls * groups);
+      tile.next_lines = (tile.next_step + 63) / 64;
+      tile.next = first + call * groups * tile.next_step;
       return;
     }
-    int shift = 0;
-    while (lines << (shift + 1) <= calls) ++shift;
-    const int64_t steps = lines << shift, rows = (count + steps - 1) / steps;
+    int64_t spans = 1;  // of one row
+    while (spans < lines && spans * kSteps < calls) spans *= 2;
+    int shift = 0;  // and how often each is asked for, so that all calls fetch
+    while (spans * kSteps << (shift + 1) <= calls) ++shift;
+    const int64_t rows = (groups + (spans << shift) - 1) / (spans << shift);
     const bool some = call * rows < count;
     tile.next = some ? first + call * rows * pitch : reinterpret_cast<const char*>(tile.x);
     tile.next_step = some ? pitch : 0;
-    tile.next_mask = some ? steps - 1 : 0;
+    tile.next_lines = lines / spans;
+    tile.next_mask = some ? (spans << shift) - 1 : 0;
     tile.next_shift = shift;
   }
 };

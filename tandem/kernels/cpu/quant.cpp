@@ -154,7 +154,6 @@ template <class T, bool kSmooth>
 struct Row {
   const void* x;
   const void* smooth;
-  int64_t ahead;  // bytes from this row to the next: each of two passes prefetches one half of it
 
   template <class Span>
   TANDEM_INLINE Vec value(int64_t i, Span span) const {
@@ -174,8 +173,6 @@ Range Row<T, kSmooth>::range(int64_t n, bool signs) const {
   const VecI mask = set_i(0x7fffffff);
   int64_t i = 0;
   for (; i + kChains * kLanes <= n; i += kChains * kLanes) {
-    constexpr int64_t kElement = sizeof(typename T::Element);
-    for (int64_t b = 0; b < kChains * kLanes * kElement / 2; b += 64) prefetch(at(x, i * kElement / 2 + b), ahead);
 #pragma GCC unroll 4
     for (int k = 0; k < kChains; ++k) {
       magnitude[k] = max_i(magnitude[k], and_i(bits_of(value(i + k * kLanes, Whole())), mask));
@@ -234,7 +231,7 @@ TANDEM_INLINE void write_dynamic(const RowOf& from, const DynamicQuantArgs& args
     const int64_t count = min64(kPiece, args.n - first);
     NarrowOut out(at(args.y, row * args.y_row_bytes), args.y_dtype, first, past);
     narrow(count, out, [=, &args](int64_t i, auto span) __attribute__((always_inline)) {
-      prefetch(at(from.x, (args.n + first + i) * element / 2), from.ahead);
+      prefetch(at(from.x, (first + i) * element), args.x_row_bytes);
       return quotient.of(from.value(first + i, span), offset);
     });
     out.finish(count);
