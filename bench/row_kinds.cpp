@@ -13,6 +13,8 @@ double unit(DType type) { return type == DType::f16 ? 0x1p-11 : type == DType::b
 double spacing(DType type) { return type == DType::f16 ? 0x1p-24 : 0x1p-120; }
 int64_t row_bytes(DType type, int64_t n) { return static_cast<int64_t>(dtype_bytes(type, n)); }
 
+// A result within `units` halves of a last place of the oracle's, which is rounded itself: two where a sum may lie on a
+// middle between two values.
 Part out(DType type, int64_t n, double units, double more = 0, Role role = Role::output) {
   return {type, n, role, -8, 0, 1.05 * (units * unit(type) + more), spacing(type), {}};
 }
@@ -21,7 +23,7 @@ Part whole_numbers(DType type, int64_t n) { return {type, n, Role::output, 0, 0,
 RowKind add_rms_norm(DType x, DType type, int64_t n) {
   RowKind kind{"add_rms_norm", std::string(dtype_name(x)) + "+" + std::string(dtype_name(type)), n, {}, {}, {}};
   // The rounded y may differ by one unit where its sum lies on a middle.
-  kind.parts = {{x, n}, {type, n}, {type, n, Role::shared}, out(type, n, 1, 0x1p-22),
+  kind.parts = {{x, n}, {type, n}, {type, n, Role::shared}, out(type, n, 2, 0x1p-22),
                 out(type, n, 3, 0x1p-21 + static_cast<double>(n + 8) * 0x1p-24)};
   kind.parts[3].absolute = kind.parts[4].absolute = 4 * unit(type) * 0x1p-8 + spacing(type);
   kind.present = [](const KernelTable& t) { return t.norm.add_rms_norm != nullptr; };
@@ -83,7 +85,7 @@ RowKind dynamic_quant(DType type, int64_t n) {
 
 RowKind softmax(DType type, int64_t n) {
   RowKind kind{"softmax", std::string(dtype_name(type)), n, {}, {}, {}};
-  kind.parts = {{type, n, Role::input, -4, 3}, out(type, n, 1, 0x1p-19 + static_cast<double>(n) * 0x1p-24)};
+  kind.parts = {{type, n, Role::input, -4, 3}, out(type, n, 2, 0x1p-19 + static_cast<double>(n) * 0x1p-24)};
   kind.present = [](const KernelTable& t) { return t.norm.softmax != nullptr; };
   kind.call = [=](const KernelTable& t, void* const* p, int64_t rows, Lane& lane) {
     t.norm.softmax({rows, n, p[0], row_bytes(type, n), p[1], row_bytes(type, n), type}, lane);
@@ -93,7 +95,7 @@ RowKind softmax(DType type, int64_t n) {
 
 RowKind combine(DType type, int64_t n) {
   RowKind kind{"combine of 4", std::string(dtype_name(type)), n, {}, {}, {}};
-  kind.parts = {{type, n}, {type, n}, {type, n}, {type, n}, out(type, n, 1)};
+  kind.parts = {{type, n}, {type, n}, {type, n}, {type, n}, out(type, n, 2)};
   kind.parts[4].absolute = 16 * 0x1p-24 + spacing(type);
   kind.present = [](const KernelTable& t) { return t.reduce.combine != nullptr; };
   kind.call = [=](const KernelTable& t, void* const* p, int64_t rows, Lane& lane) {
@@ -106,7 +108,7 @@ RowKind combine(DType type, int64_t n) {
 
 RowKind swiglu(DType type, int64_t n) {
   RowKind kind{"swiglu", std::string(dtype_name(type)), n, {}, {}, {}};
-  kind.parts = {{type, n, Role::input, -4, 2}, {type, n}, out(type, n, 1, 0x1p-19)};
+  kind.parts = {{type, n, Role::input, -4, 2}, {type, n}, out(type, n, 2, 0x1p-19)};
   kind.present = [](const KernelTable& t) { return t.moe.swiglu != nullptr; };
   kind.call = [=](const KernelTable& t, void* const* p, int64_t rows, Lane& lane) {
     const int64_t bytes = row_bytes(type, n);
@@ -117,7 +119,7 @@ RowKind swiglu(DType type, int64_t n) {
 
 RowKind addition(DType type, int64_t n) {
   RowKind kind{"add", std::string(dtype_name(type)), n, {}, {}, {}};
-  kind.parts = {{type, n}, {type, n}, out(type, n, 1, 0x1p-23)};
+  kind.parts = {{type, n}, {type, n}, out(type, n, 2, 0x1p-23)};
   kind.present = [](const KernelTable& t) { return t.elementwise.binary != nullptr; };
   kind.call = [=](const KernelTable& t, void* const* p, int64_t rows, Lane& lane) {
     t.elementwise.binary({rows * n, p[0], p[1], 0, p[2], type, Binary::add}, lane);
