@@ -8,4 +8,5 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=packaging/suite.sh
 . "$root/packaging/suite.sh"
 ensure_packages "$tandem_build_packages$tandem_test_packages"
+ensure_optional_packages "$tandem_optional_packages"
 run_suite release "$@"

@@ -24,6 +24,11 @@ libbenchmark-dev benchmark/benchmark.h
 python3 python3
 dpkg-dev dpkg-shlibdeps
 '
+# Parts that a build leaves out where they cannot be had: ranks of several hosts (UCX).
+tandem_optional_packages='
+libucx-dev ucp/api/ucp.h
+iproute2 ip
+'
 # The ARM tables under emulation: cross compiler, emulator, and GoogleTest's source.
 tandem_neon_packages='
 g++-aarch64-linux-gnu aarch64-linux-gnu-g++
@@ -90,6 +95,11 @@ ensure_packages() {
     say "apt-get could not install: ${missing[*]}"
     return 1
   }
+}
+
+# ensure_optional_packages LIST: the same, but goes on without them and says so.
+ensure_optional_packages() {
+  ensure_packages "$1" || say "building without: $(missing_packages "$1" | tr '\n' ' ')"
 }
 
 # Two jobs on a small machine, all cores elsewhere, and never more than 1.5 GiB of memory allows.

@@ -72,6 +72,7 @@ void Board::publish(int counter, uint32_t value) const {
   for (int peer = 0; peer < size(); ++peer) {
     if (peer != rank_) wake(peer);
   }
+  if (relay_ != nullptr) relay_->tell_state();
 }
 
 void Board::note(int counter, uint32_t value) const {
@@ -82,6 +83,7 @@ void Board::publish_pair(int counter, int towards, uint32_t value) const {
   count_step();
   store_before_loads(pair_counter(counter, rank_, towards), value);
   wake(towards);
+  if (relay_ != nullptr) relay_->tell_pair(towards);
 }
 
 // Only the owner counts, so a plain addition will do.
@@ -105,6 +107,7 @@ void Board::say_awake() const { own().blocked.goal.store(0, std::memory_order_re
 void Board::mark_left() const {
   own().state.value.store(static_cast<uint32_t>(RankState::left), std::memory_order_release);
   ring_all();
+  if (relay_ != nullptr) relay_->tell_state();
 }
 
 void Board::scribble(size_t bytes) const {
@@ -147,13 +150,13 @@ Goal Board::culprit_of(Goal goal) const {
 }
 
 int Board::claimant() const {
-  const uint32_t word = of(0).claim.value.load(std::memory_order_acquire);
+  const uint32_t word = of(leader_).claim.value.load(std::memory_order_acquire);
   return word >= 1 && word <= static_cast<uint32_t>(size()) ? static_cast<int>(word) - 1 : -1;
 }
 
 Failure Board::settle(Failure failure) const {
   uint32_t nobody = 0;
-  of(0).claim.value.compare_exchange_strong(nobody, static_cast<uint32_t>(rank_) + 1, std::memory_order_acq_rel);
+  of(leader_).claim.value.compare_exchange_strong(nobody, static_cast<uint32_t>(rank_) + 1, std::memory_order_acq_rel);
   const int first = claimant();
   if (first >= 0 && first != rank_) {
     const Deadline patience{monotonic_ns() + kClaimNs};
@@ -161,13 +164,13 @@ Failure Board::settle(Failure failure) const {
     for (; !theirs && !patience.passed(); theirs = failure_of(first)) thread_yield();
     if (theirs) failure = *theirs;
   }
-  write_failure(failure);
+  store_failure(own().failure, failure);
   ring_all();
+  if (relay_ != nullptr) relay_->tell_failure(failure);
   return failure;
 }
 
-void Board::write_failure(const Failure& failure) const {
-  FailureArea& area = own().failure;
+void Board::store_failure(FailureArea& area, const Failure& failure) {
   const auto code = static_cast<uint32_t>(failure.code);
   const size_t length = std::min(failure.reason.size(), kFailureTextBytes);
   area.code.store(shared_code(code) ? code : static_cast<uint32_t>(ErrorCode::peer_lost), std::memory_order_relaxed);

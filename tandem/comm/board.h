@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tandem/base/status.h"
+#include "tandem/comm/relay.h"
 #include "tandem/comm/segment.h"
 
 namespace tandem {
@@ -29,6 +30,13 @@ struct Failure {
 class Board {
  public:
   Board(int rank, std::vector<Segment*> segments) : rank_(rank), segments_(std::move(segments)) {}
+
+  // Ranks of other hosts: `relay` tells them what changes here; `leader` is the lowest rank of this host, where its
+  // ranks settle who failed first.
+  void relay_through(Relay* relay, int leader) {
+    relay_ = relay;
+    leader_ = leader;
+  }
 
   int rank() const { return rank_; }
   int size() const { return static_cast<int>(segments_.size()); }
@@ -67,17 +75,19 @@ class Board {
 
   // Makes `failure` known; returns the root cause, which may be a peer's that came first.
   Failure settle(Failure failure) const;
+  static void store_failure(FailureArea& area, const Failure& failure);
   // The failure a peer published, if any.
   std::optional<Failure> published() const;
 
  private:
   bool reached(const Goal& goal, int waiter) const;
   void wake(int rank) const;
-  void write_failure(const Failure& failure) const;
   // Rank whose failure counts, -1 while nobody claimed.
   int claimant() const;
 
   int rank_;
+  int leader_ = 0;
+  Relay* relay_ = nullptr;
   std::vector<Segment*> segments_;
 };
 

@@ -19,9 +19,10 @@ Communicator::~Communicator() = default;
 std::string Communicator::describe() const {
   return fmt::format("communicator {}: rank {} of {} on device {}, {}, window {} KiB a rank", name_, rank_, size_,
                      device_,
-                     size_ == 1       ? "alone"
-                     : impl_->watcher ? "processes"
-                                      : "threads",
+                     size_ == 1         ? "alone"
+                     : several_hosts_   ? "processes of several hosts"
+                     : impl_->watcher   ? "processes"
+                                        : "threads",
                      window_bytes_ >> 10);
 }
 
@@ -68,8 +69,16 @@ void Communicator::end() {
   impl_->flight.end();
   if (size_ == 1 || impl_->foreign()) return;
   impl_->tells("end");
+  if (impl_->bridge) impl_->hand_over();
   impl_->board.count_step();
   impl_->board.own().progress.inside.store(0, std::memory_order_release);
+  if (!impl_->bridge) return;
+  impl_->bridge->tell_state();
+  impl_->bridge->rest();
+}
+
+void Communicator::lend_far(const std::byte* first, size_t bytes, int reader) {
+  if (!impl_->foreign()) impl_->bridge->lend(first, bytes, reader);
 }
 
 void Communicator::arrive(Signal signal, uint32_t value) {

@@ -16,7 +16,9 @@ namespace tandem {
 class Exchange;
 class Messages;
 
-// How ranks meet. Processes of one host meet at a Unix socket: an abstract name is derived from `address`.
+// How ranks meet. Processes of one host meet at a Unix socket, whose abstract name is derived from `address`. With an
+// address "tcp://host:port/anything" they meet at rank 0, which listens there (hosts: an IPv6 address in brackets), and
+// may live on several hosts; what follows the port is part of the secret they share.
 struct Rendezvous {
   int rank = 0;
   int size = 1;
@@ -60,7 +62,7 @@ class Communicator {
   static Expected<std::vector<std::shared_ptr<Communicator>>> local(int size, std::span<const int> devices = {},
                                                                     std::string_view name = {},
                                                                     size_t window_bytes = 0);
-  // Ranks as processes of one host. Blocks until all have joined or the timeout passes.
+  // Ranks as processes. Blocks until all have joined or the timeout passes.
   static Expected<std::shared_ptr<Communicator>> connect(const Rendezvous& rendezvous, size_t window_bytes = 0);
   // A communicator of the ranks `ranks` of this one, in that order. Exactly these call it, each with the same list and
   // the same `id`; it blocks until all have. Name empty = this one's name, "_sub_" and `id`. This communicator may be in
@@ -98,6 +100,13 @@ class Communicator {
   // Number of steps this communicator has completed with `signal` before the current operator; signals carry
   // base + 1 + step and never repeat. All ranks agree because they run the same operators.
   uint32_t base() const { return base_; }
+  // Ranks of other hosts have copies of windows: an operator says what `reader` (-1: every rank) will read of this rank's
+  // window before it arrives, and leaves it as it is until the reader has moved on. Nothing to do on one host.
+  void lend(const std::byte* first, size_t bytes, int reader = -1) {
+    if (several_hosts_ && bytes > 0) lend_far(first, bytes, reader);
+  }
+  // Windows of other hosts' ranks are copies: only what was lent is in them, and nothing may be written there.
+  bool several_hosts() const { return several_hosts_; }
   // Publishes that this rank reached `value` (release) and wakes waiters.
   void arrive(Signal signal, uint32_t value);
   // Waits until rank `peer` (or every rank) reached `value` (acquire). `step` names the place for the error text.
@@ -123,6 +132,7 @@ class Communicator {
  protected:
   Communicator(int rank, int size, int device, std::string name);
   struct Impl;
+  void lend_far(const std::byte* first, size_t bytes, int reader);
   friend class Exchange;
   friend class Messages;
   int rank_, size_, device_;
@@ -130,6 +140,7 @@ class Communicator {
   size_t window_bytes_ = 0;
   std::vector<std::byte*> windows_;
   uint32_t base_ = 0;
+  bool several_hosts_ = false;
   std::unique_ptr<Impl> impl_;
 };
 

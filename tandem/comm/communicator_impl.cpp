@@ -17,6 +17,7 @@ namespace tandem {
 namespace {
 
 constexpr int64_t kBusyNs = 50'000;  // spinning and yielding before a rank says that it sleeps
+constexpr int64_t kLongNs = 200'000'000;
 constexpr int kLooks = 64;           // before the first pause: most waits between busy cores end within them
 
 std::vector<Segment*> pointers(const std::vector<std::shared_ptr<SegmentMap>>& maps) {
@@ -52,9 +53,11 @@ Communicator::Impl::Impl(Communicator& its_owner, CommunicatorParts parts)
       sent(segments.size()),
       taken(segments.size()),
       gone(segments.size()),
-      creator(getpid()) {
+      creator(getpid()),
+      bridge(std::move(parts.bridge)) {
   if (parts.call_s >= 0) limits.call_s = parts.call_s;
   flight.open(parts.rank, its_owner.name(), pids, pointers(segments));
+  if (bridge) board.relay_through(bridge.get(), parts.leader);
   enlist();
 }
 
@@ -64,7 +67,9 @@ Communicator::Impl::~Impl() {
     flight.close();
     board.mark_left();
   }
+  if (bridge && !foreign()) bridge->leave(failed.load());
   watcher.reset();
+  bridge.reset();
 }
 
 std::shared_ptr<Communicator> Communicator::Impl::make(CommunicatorParts parts) {
@@ -76,6 +81,7 @@ std::shared_ptr<Communicator> Communicator::Impl::make(CommunicatorParts parts) 
     made->windows_.push_back(map->window());
     made->window_bytes_ = std::min(made->window_bytes_, map->window_bytes());
   }
+  made->several_hosts_ = parts.bridge != nullptr;
   made->impl_ = std::make_unique<Impl>(*made, std::move(parts));
   return made;
 }
@@ -84,6 +90,7 @@ void Communicator::Impl::abandon() noexcept {
   std::fill(owner.windows_.begin(), owner.windows_.end(), nullptr);
   arenas.abandon();
   if (watcher) watcher->abandon();
+  if (bridge) bridge->abandon();
 }
 
 Status Communicator::Impl::usable() const {
@@ -181,6 +188,7 @@ Status Communicator::Impl::wait_for(const Goal& goal, std::string_view step) {
 }
 
 Status Communicator::Impl::wait_for(const Goal& goal, std::string_view step, const Ready& ready) {
+  if (bridge) return wait_pumping(goal, step, ready);
   const int looks = policy == WaitPolicy::own_core ? kLooks : 1;
   for (int i = 0; i < looks; ++i) {
     if (ready()) return {};
@@ -190,17 +198,48 @@ Status Communicator::Impl::wait_for(const Goal& goal, std::string_view step, con
   return sleep_for(goal, step, ready);
 }
 
+Status Communicator::Impl::listen_to_hosts() {
+  return bridge->start({[this](const Failure& failure) { die(failure); }, [this] { board.ring(board.rank()); }});
+}
+
+Status Communicator::Impl::wait_pumping(const Goal& goal, std::string_view step, const Ready& ready) {
+  const Ready pumped = [&] {
+    bridge->pump();
+    return ready();
+  };
+  const Deadline busy{monotonic_ns() + kBusyNs};
+  if (wait_until(board.own().bell.value, policy, busy, pumped)) return {};
+  return sleep_for(goal, step, pumped);
+}
+
+void Communicator::Impl::nap(const std::atomic<uint32_t>& bell, uint32_t seen) {
+  if (!bridge || bridge->rest()) futex_sleep(bell, seen);
+}
+
+// A failure shows in the next wait.
+void Communicator::Impl::hand_over() {
+  const Goal whoever{board.rank(), kAnyPair, 0};
+  static_cast<void>(wait_for(whoever, "handing over to other hosts", [this] { return bridge->sent(); }));
+}
+
 Status Communicator::Impl::sleep_for(const Goal& goal, std::string_view step, const Ready& ready) {
   const std::string name = operation_name();
   const auto& bell = board.own().bell.value;
   const Asleep asleep(board, goal);
+  // Whom this rank waits for matters to ranks of other hosts once it takes long.
+  const Deadline curious{monotonic_ns() + kLongNs};
+  bool told = !bridge;
   StallClock clock(board, goal, limits, pids, name);
   while (true) {
     const uint32_t seen = bell.load(std::memory_order_seq_cst);
     if (ready()) return {};
     if (const auto cause = hopeless(goal, ready)) return fail(in_context(*cause, step));
     if (const auto late = clock.check()) return fail(in_context(die(*late), step));
-    futex_sleep(bell, seen);
+    if (!told && curious.passed()) {
+      bridge->tell_state();
+      told = true;
+    }
+    nap(bell, seen);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tandem/comm/board.h"
+#include "tandem/comm/bridge.h"
 #include "tandem/comm/communicator.h"
 #include "tandem/comm/flight.h"
 #include "tandem/comm/fork.h"
@@ -32,6 +33,8 @@ struct CommunicatorParts {
   Device* resource = nullptr;
   std::string address;  // a text that its ranks share and nobody else knows
   double call_s = -1;   // see Rendezvous
+  std::unique_ptr<Bridge> bridge = nullptr;  // to ranks of other hosts
+  int leader = 0;                            // lowest rank of this host
 };
 
 struct Communicator::Impl final : public ForkAware {
@@ -45,6 +48,12 @@ struct Communicator::Impl final : public ForkAware {
   Status wait_for(const Goal& goal, std::string_view step);
   // Waits until ready(); `goal` says whom for, to its peers and to the clock.
   Status wait_for(const Goal& goal, std::string_view step, const Ready& ready);
+  Status listen_to_hosts();
+  // Between hosts: waiting is also receiving.
+  Status wait_pumping(const Goal& goal, std::string_view step, const Ready& ready);
+  void nap(const std::atomic<uint32_t>& bell, uint32_t seen);
+  // Waits until all that was lent and told to other hosts is on its way.
+  void hand_over();
   Status sleep_for(const Goal& goal, std::string_view step, const Ready& ready);
   // Why waiting is in vain, if it is.
   std::optional<Failure> hopeless(const Goal& goal, const Ready& ready);
@@ -95,6 +104,7 @@ struct Communicator::Impl final : public ForkAware {
   std::atomic<bool> failed{false};
 
   std::unique_ptr<Watcher> watcher;
+  std::unique_ptr<Bridge> bridge;
 };
 
 // Registry of this process. `group` is one number for all ranks that were made together.

@@ -94,6 +94,7 @@ void Messages::send_piece(Channel& c, const Message& m) {
     c.begun = true;
   }
   copy_bytes(slot(comm_.rank(), c.peer, sent), as_bytes(m.data) + c.moved, bytes);
+  comm_.lend(slot(comm_.rank(), c.peer, sent), bytes, c.peer);
   c.moved += bytes;
   ++sent;
   if (impl_.tells("sent")) impl_.board.publish_pair(kSent, c.peer, sent);

@@ -95,7 +95,9 @@ Status Blocks::run() const {
       [&](int of_rank) { return direct_buffers(of_rank, longest); },
       [&](int64_t turn) {
         const Piece p = piece_of(own, piece, turn);
-        if (p.bytes > 0 && call.comm.size() > 1) copy_bytes(exchange.half(rank, turn), in + p.first, p.bytes);
+        if (p.bytes == 0 || call.comm.size() == 1) return;
+        copy_bytes(exchange.half(rank, turn), in + p.first, p.bytes);
+        call.comm.lend(exchange.half(rank, turn), p.bytes, flow == Flow::to_root ? call.root : -1);
       },
       [&](int64_t turn) {
         if (out != nullptr) take(exchange, piece, turn);
@@ -152,6 +154,7 @@ void Pairs::write_counts(int64_t turn) {
     counts[peer].store(to[peer].bytes, std::memory_order_relaxed);
     counts[size() + peer].store(from[peer].bytes, std::memory_order_relaxed);
   }
+  call.comm.lend(exchange->half(call.comm.rank(), turn), header);
 }
 
 // Every rank looks at all pairs, so that all find the same difference before one of them writes a result.
@@ -174,7 +177,9 @@ void Pairs::give(int64_t turn) {
   std::byte* half = exchange->half(call.comm.rank(), turn) + header;
   for (size_t peer = 0; peer < size(); ++peer) {
     const Piece p = piece_of(to[peer].bytes, piece, turn);
-    if (p.bytes > 0 && peer != rank()) copy_bytes(half + peer * piece, in + to[peer].at + p.first, p.bytes);
+    if (p.bytes == 0 || peer == rank()) continue;
+    copy_bytes(half + peer * piece, in + to[peer].at + p.first, p.bytes);
+    call.comm.lend(half + peer * piece, p.bytes, static_cast<int>(peer));
   }
 }
 

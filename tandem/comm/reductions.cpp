@@ -107,7 +107,9 @@ Status combine_whole(const Reduction& r) {
   const bool wanted = r.out != nullptr;
   const bool gives = r.call.root != r.rank() && r.size() > 1;
   const auto give = [&](int64_t turn) {
-    if (gives) copy_bytes(exchange.half(r.rank(), turn), r.in, r.call.bytes(r.call.count));
+    if (!gives) return;
+    copy_bytes(exchange.half(r.rank(), turn), r.in, r.call.bytes(r.call.count));
+    r.call.comm.lend(exchange.half(r.rank(), turn), r.call.bytes(r.call.count), r.call.root);
   };
   const auto take = [&](int64_t turn) {
     if (!wanted) return;
@@ -170,6 +172,14 @@ class SlicedReduction {
     const std::byte* in = r_.in + at(turn);
     copy_bytes(half, in, first);
     copy_bytes(half + last, in + last, r_.call.bytes(count) - last);
+    if (r_.call.comm.several_hosts()) lend_slices(half, count);
+  }
+
+  void lend_slices(const std::byte* half, int64_t count) {
+    for (int peer = 0; peer < r_.size(); ++peer) {
+      const int64_t first = slices_.first(peer, count), last = slices_.last(peer, count);
+      if (peer != r_.rank()) r_.call.comm.lend(half + r_.call.bytes(first), r_.call.bytes(last - first), peer);
+    }
   }
 
   void combine_slice(int64_t turn) {
@@ -185,6 +195,7 @@ class SlicedReduction {
     r_.combine(
         r_.in + at(turn) + offset, [&](int peer) { return exchange_.half(peer, turn) + offset; }, last - first, to,
         also);
+    if (given) r_.call.comm.lend(result, r_.call.bytes(last - first), r_.call.root);
   }
 
   // The others' slices of the chunk before. Every rank starts with another, so that they do not queue up.
@@ -292,6 +303,7 @@ class PartsReduction {
       const auto index = static_cast<size_t>(peer);
       const Piece p = piece(index, turn);
       copy_bytes(half + at_[index], input(index, p.first), r_.call.bytes(p.count));
+      r_.call.comm.lend(half + at_[index], r_.call.bytes(p.count), peer);
     }
   }
 

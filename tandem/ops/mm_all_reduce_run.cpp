@@ -264,7 +264,7 @@ Status Run::share_sums(int64_t index, int64_t first_row, int64_t count, RowExcha
   for (int64_t row = mine.first; row < mine.last; ++row) {
     std::memcpy(exchange_.result_row(rank_, index, row), sums_ + row * body_.n, bytes);
   }
-  if (auto status = exchange_.publish_results(); !status) return status;
+  if (auto status = exchange_.publish_results(index, mine); !status) return status;
   for (int64_t row = 0; row < count; ++row) {
     finished_[row] = exchange_.result_row(exchange_.owner(row, count), index, row);
   }
@@ -279,7 +279,7 @@ Status Run::share_outputs(int64_t index, int64_t first_row, int64_t count, RowEx
   for (int64_t row = mine.first; row < mine.last; ++row) finished_[row - mine.first] = sums_ + row * body_.n;
   std::byte* y = exchange_.result_row(rank_, index, mine.first);
   tail(first_row + mine.first, mine.last - mine.first, y, body_.norm.present() ? y + bytes : nullptr, pitch);
-  if (auto status = exchange_.publish_results(); !status) return status;
+  if (auto status = exchange_.publish_results(index, mine); !status) return status;
   for (int64_t row = 0; row < count; ++row) {
     const std::byte* source = exchange_.result_row(exchange_.owner(row, count), index, row);
     std::memcpy(row_of(body_.y, first_row + row, body_.n), source, bytes);

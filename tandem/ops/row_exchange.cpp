@@ -52,6 +52,7 @@ float* RowExchange::slot_row(int rank, int64_t row) const {
 }
 
 Status RowExchange::publish_slot() {
+  comm_.lend(reinterpret_cast<const std::byte*>(slot_row(comm_.rank(), 0)), chunks_.slot_bytes);
   comm_.arrive(Signal::ready, value());
   return comm_.await_all(Signal::ready, value(), "waiting for partial rows");
 }
@@ -63,7 +64,9 @@ std::byte* RowExchange::result_row(int rank, int64_t chunk, int64_t row) const {
   return base + static_cast<size_t>(row) * chunks_.result_row_bytes;
 }
 
-Status RowExchange::publish_results() {
+Status RowExchange::publish_results(int64_t chunk, Range mine) {
+  comm_.lend(result_row(comm_.rank(), chunk, mine.first),
+             static_cast<size_t>(mine.last - mine.first) * chunks_.result_row_bytes);
   comm_.arrive(Signal::done, value());
   return comm_.await_all(Signal::done, value(), "waiting for finished rows");
 }

@@ -43,8 +43,6 @@ class RowExchange {
   Status publish_slot();
   // Row `row` of the chunk's result area of `rank`; results alternate by chunk.
   std::byte* result_row(int rank, int64_t chunk, int64_t row) const;
-  // Tells the peers this rank's results are written and waits for theirs.
-  Status publish_results();
   // This rank needs the peers' slots and results of the open exchange no more.
   void close();
   // Ends the operator for this rank.
@@ -55,6 +53,8 @@ class RowExchange {
     int64_t first, last;
   };
   Range owned(int rank, int64_t count) const;
+  // Tells the peers that this rank's results, rows `mine` of the chunk, are written and waits for theirs.
+  Status publish_results(int64_t chunk, Range mine);
   int owner(int64_t row, int64_t count) const;
 
  private:

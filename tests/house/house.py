@@ -39,6 +39,7 @@ THIRD_PARTY = {
     r"fmt/": r"tandem/(?!kernels/cpu/)|front/(?!.*/include/)|tools/|tests/|bench/|.*_test\.cpp",
     r"gtest/|gmock/|rapidcheck": r"tests/|.*_test\.(cpp|h)|.*/test_\w+\.h",
     r"benchmark/": r"bench/|.*_bench\.cpp",
+    r"ucp/|ucs/|uct/": r"tandem/comm/ucx\.cpp",
     r"oneapi/": r"bench/compare/",
     r"mpi\.h": r"bench/compare/",
     r"gloo/": r"bench/compare/",
