@@ -176,9 +176,9 @@ void Bridge::lend(const std::byte* first, size_t bytes, int reader) {
   }
 }
 
-bool Bridge::sent() const {
+int Bridge::unsent() const {
   const std::lock_guard lock(mutex_);
-  return wire_->idle();
+  return wire_->unsent();
 }
 
 // --- receiving

@@ -55,8 +55,8 @@ class Bridge final : public Relay, private Wire::Listener, private HostLines::Li
   // The caller goes to sleep, or out of the operator: from now on the bridge receives by itself. False when something
   // has just arrived.
   bool rest();
-  // All that was told and lent is on its way.
-  bool sent() const;
+  // A rank to which something told or lent is not yet on its way; -1: none.
+  int unsent() const;
   // Leaves: waits until the others have all that was sent, a moment at most. Not after a failure.
   void leave(bool failed);
   void abandon() noexcept;

@@ -218,8 +218,10 @@ void Communicator::Impl::nap(const std::atomic<uint32_t>& bell, uint32_t seen) {
 
 // A failure shows in the next wait.
 void Communicator::Impl::hand_over() {
-  const Goal whoever{board.rank(), kAnyPair, 0};
-  static_cast<void>(wait_for(whoever, "handing over to other hosts", [this] { return bridge->sent(); }));
+  const int slowest = bridge->unsent();
+  if (slowest < 0) return;
+  static_cast<void>(wait_for({slowest, kAnyPair, 0}, "handing over to other hosts",
+                             [this] { return bridge->unsent() < 0; }));
 }
 
 Status Communicator::Impl::sleep_for(const Goal& goal, std::string_view step, const Ready& ready) {

@@ -97,7 +97,7 @@ class UcxWire final : public Wire {
   std::vector<std::byte> address() const override;
   Status connect(int peer, std::span<const std::byte> address) override;
   void send(int peer, std::span<const std::byte> header, std::span<const std::byte> payload) override;
-  bool idle() const override { return under_way_ == 0; }
+  int unsent() const override;
   bool progress() override { return api_.worker_progress(worker_) != 0; }
   int descriptor() const override { return descriptor_; }
   bool arm() override { return api_.worker_arm(worker_) != UCS_ERR_BUSY; }
@@ -109,10 +109,11 @@ class UcxWire final : public Wire {
     int rank = 0;
     ucp_ep_h endpoint = nullptr;
     bool failed = false;
+    size_t under_way = 0;
   };
   // A message until UCX has it.
   struct Sending {
-    UcxWire* wire;
+    Peer* to;
     std::array<std::byte, kHeaderBytes> header;
     std::array<std::byte, kSmallBytes> small;
   };
@@ -131,7 +132,6 @@ class UcxWire final : public Wire {
   ucp_worker_h worker_ = nullptr;
   int descriptor_ = -1;
   std::vector<Peer> peers_;
-  size_t under_way_ = 0;
   bool abandoned_ = false;
 };
 
@@ -226,17 +226,24 @@ void UcxWire::on_error(void* peer, ucp_ep_h, ucs_status_t status) {
 
 void UcxWire::on_sent(void* request, ucs_status_t, void* user) {
   auto* sending = static_cast<Sending*>(user);
-  UcxWire& wire = *sending->wire;
-  --wire.under_way_;
+  UcxWire& wire = *sending->to->wire;
+  --sending->to->under_way;
   delete sending;
   wire.api_.request_free(request);
+}
+
+int UcxWire::unsent() const {
+  for (const Peer& peer : peers_) {
+    if (peer.under_way > 0) return peer.rank;
+  }
+  return -1;
 }
 
 void UcxWire::send(int rank, std::span<const std::byte> header, std::span<const std::byte> payload) {
   Peer& peer = peers_[static_cast<size_t>(rank)];
   if (peer.endpoint == nullptr || peer.failed) return;
   auto sending = std::make_unique<Sending>();
-  sending->wire = this;
+  sending->to = &peer;
   std::memcpy(sending->header.data(), header.data(), header.size());
   const bool small = payload.size() <= kSmallBytes;
   if (small && !payload.empty()) std::memcpy(sending->small.data(), payload.data(), payload.size());
@@ -251,7 +258,7 @@ void UcxWire::send(int rank, std::span<const std::byte> header, std::span<const 
       api_.am_send(peer.endpoint, kMessage, sending->header.data(), header.size(), data, payload.size(), &parameters);
   if (UCS_PTR_IS_ERR(request)) return break_off(peer, UCS_PTR_STATUS(request));
   if (request == nullptr) return;  // gone already
-  ++under_way_;
+  ++peer.under_way;
   static_cast<void>(sending.release());
 }
 

@@ -33,10 +33,10 @@ class Wire {
   // Where peers reach this rank.
   virtual std::vector<std::byte> address() const = 0;
   virtual Status connect(int peer, std::span<const std::byte> address) = 0;
-  // The header and up to kSmallBytes of payload are copied; more payload has to stay as it is until idle().
+  // The header and up to kSmallBytes of payload are copied; more payload has to stay as it is until unsent() no longer names the peer.
   virtual void send(int peer, std::span<const std::byte> header, std::span<const std::byte> payload) = 0;
-  // All that was sent has been handed over to the network.
-  virtual bool idle() const = 0;
+  // A peer to which something has not yet been handed over to the network; -1: none.
+  virtual int unsent() const = 0;
   // Whether anything happened.
   virtual bool progress() = 0;
   // Readable when there is something to progress(), once arm() has said true.
