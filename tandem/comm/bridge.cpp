@@ -99,10 +99,9 @@ Status Bridge::start(Events events) {
   return {};
 }
 
-// The transport is closed first: it may still hold parts of windows.
+// The transport is closed before the segments go: it may still hold parts of windows.
 Bridge::~Bridge() {
   lines_.stop();
-  const std::lock_guard lock(mutex_);
   wire_.reset();
 }
 
