@@ -45,6 +45,7 @@ Communicator::Impl::Impl(Communicator& its_owner, CommunicatorParts parts)
       segments(std::move(parts.segments)),
       pids(std::move(parts.pids)),
       address(std::move(parts.address)),
+      hosts(std::move(parts.hosts)),
       board(parts.rank, pointers(segments)),
       device(parts.resource),
       limits(wait_limits_from_env()),

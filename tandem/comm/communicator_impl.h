@@ -35,6 +35,7 @@ struct CommunicatorParts {
   double call_s = -1;   // see Rendezvous
   std::unique_ptr<Bridge> bridge = nullptr;  // to ranks of other hosts
   int leader = 0;                            // lowest rank of this host
+  std::vector<std::string> hosts = {};       // address of each rank's host, where they met over TCP
 };
 
 struct Communicator::Impl final : public ForkAware {
@@ -81,6 +82,7 @@ struct Communicator::Impl final : public ForkAware {
   std::vector<std::shared_ptr<SegmentMap>> segments;
   std::vector<int> pids;
   const std::string address;
+  const std::vector<std::string> hosts;
   Board board;
   Device* device;
   WaitLimits limits;

@@ -65,7 +65,7 @@ Expected<std::shared_ptr<Communicator>> Communicator::connect(const Rendezvous& 
   (*device)->share_host_with(joined->ranks_of_host);
   auto made = Impl::make({rendezvous.rank, rendezvous.device, rendezvous.name, std::move(joined->segments),
                           std::move(joined->pids), *device, rendezvous.address, rendezvous.call_s,
-                          std::move(joined->bridge), joined->leader});
+                          std::move(joined->bridge), joined->leader, std::move(joined->addresses)});
   Impl* impl = made->impl_.get();
   if (rendezvous.size == 1) {
     enroll(made, new_communicator_group());

@@ -5,6 +5,7 @@
 
 #include "tandem/comm/joined.h"
 #include "tandem/comm/rendezvous_tcp.h"
+#include "tandem/comm/tcp.h"
 
 // Ranks of several hosts.
 namespace tandem {
@@ -66,6 +67,9 @@ Expected<Joined> join_over_tcp(const Rendezvous& rendezvous, const std::shared_p
   if (static_cast<int>(beside.size()) < rendezvous.size) {
     if (Status s = build_bridge(rendezvous, *meeting, *joined, deadline); !s) return fail(s.error());
   }
+  // The same words on all ranks: rank 0 is what the address says, the others what rank 0 saw.
+  for (const FarSeat& seat : meeting->seats) joined->addresses.push_back(seat.address);
+  joined->addresses[0] = tcp_place(rendezvous.address)->host;
   // Rank 0's end of a line says that it gave up, so those to ranks of its host stay open as well.
   for (Descriptor& line : meeting->lines) {
     if (line.valid()) joined->witnesses.push_back(std::move(line));

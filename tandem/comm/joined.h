@@ -19,7 +19,8 @@ struct Joined {
   std::vector<Descriptor> pidfds;
   std::vector<Descriptor> witnesses;
   std::unique_ptr<Bridge> bridge = nullptr;
-  int leader = 0;  // lowest rank of this host
+  std::vector<std::string> addresses = {};  // of each rank's host, where they met over TCP
+  int leader = 0;                           // lowest rank of this host
   int ranks_of_host = 1;
 };
 

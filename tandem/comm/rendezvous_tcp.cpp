@@ -23,6 +23,7 @@ constexpr size_t kStableBytes = offsetof(Hello, layout);
 constexpr size_t kPage = 4096;
 constexpr double kGraceSeconds = 3;  // rank 0 knows who is missing: its verdict is worth waiting for
 constexpr useconds_t kRetryMicroseconds = 20'000;
+constexpr uint32_t kRefused = 1, kAnotherMeeting = 2;  // FarAnswer::refused
 
 template <size_t N>
 std::string text_of(const char (&bytes)[N]) {
@@ -92,7 +93,7 @@ class TcpHost {
   Status seat(Gate::Visitor visitor, const FarHello& hello);
   Status check_guests() const;
   std::string missing() const;
-  void refuse(int socket, const Error& error) const;
+  void refuse(int socket, const Error& error, uint32_t how = kRefused) const;
   Status answer_all();
 
   const Rendezvous& rendezvous_;
@@ -126,9 +127,9 @@ std::string TcpHost::missing() const {
   return ranks;
 }
 
-void TcpHost::refuse(int socket, const Error& error) const {
+void TcpHost::refuse(int socket, const Error& error, uint32_t how) const {
   FarAnswer answer = empty_answer(mine_.hello, rendezvous_.size);
-  answer.refused = 1;
+  answer.refused = how;
   answer.code = static_cast<uint32_t>(error.code);
   copy_text(answer.text, error.message);
   send_bytes(socket, bytes_of(answer), Deadline::after_seconds(1));
@@ -143,6 +144,9 @@ Status TcpHost::greet(Gate::Visitor visitor) {
   if (!ours) {
     log_warn("connect: dropped {}: it sent {} bytes that are no greeting of this job", visitor.from,
              visitor.message.size());
+    // Groups split off one communicator may meet at one port, one after the other.
+    const bool kin = bytes >= kStableBytes && std::memcmp(hello.hello.magic, mine_.hello.magic, 8) == 0;
+    if (kin) refuse(visitor.socket.get(), {ErrorCode::mismatch, "connect: another job meets there"}, kAnotherMeeting);
     return {};
   }
   const size_t whole = visitor.message.size() == sizeof(FarHello) ? sizeof(Hello) : 0;
@@ -262,12 +266,12 @@ Expected<FarAnswer> hear_rank_zero(int line, Deadline deadline) {
               "belong to its job");
 }
 
-Expected<FarMeeting> meet_as_tcp_guest(const Rendezvous& rendezvous, size_t window_bytes, Deadline deadline) {
+// Greets whoever listens there, and hears the answer.
+Expected<FarAnswer> ask(const Rendezvous& rendezvous, size_t window_bytes, FarMeeting& meeting, Deadline deadline) {
   const auto place = tcp_place(rendezvous.address);
   if (!place) return fail(place.error());
   auto line = reach_rank_zero(*place, deadline);
   if (!line) return fail(line.error());
-  FarMeeting meeting;
   // Only on the network over which rank 0 is reached.
   meeting.listener = listen_tcp({own_address_of(line->get()), 0});
   if (!meeting.listener.valid()) {
@@ -278,17 +282,28 @@ Expected<FarMeeting> meet_as_tcp_guest(const Rendezvous& rendezvous, size_t wind
   if (!send_bytes(line->get(), bytes_of(hello), deadline)) {
     return fail(ErrorCode::io, fmt::format("connect: greeting rank 0 failed ({})", strerrordesc_np(errno)));
   }
-  const auto answer = hear_rank_zero(line->get(), deadline);
-  if (!answer) return fail(answer.error());
-  if (std::memcmp(answer->magic, hello.hello.magic, sizeof answer->magic) != 0) {
+  auto answer = hear_rank_zero(line->get(), deadline);
+  meeting.lines.clear();
+  meeting.lines.push_back(std::move(*line));
+  if (answer && std::memcmp(answer->magic, hello.hello.magic, sizeof answer->magic) != 0) {
     return fail(ErrorCode::malformed, "connect: rank 0 sent something that is no answer");
   }
+  return answer;
+}
+
+Expected<FarMeeting> meet_as_tcp_guest(const Rendezvous& rendezvous, size_t window_bytes, Deadline deadline) {
+  FarMeeting meeting;
+  auto answer = ask(rendezvous, window_bytes, meeting, deadline);
+  while (answer && answer->refused == kAnotherMeeting && !deadline.passed()) {
+    usleep(kRetryMicroseconds);
+    answer = ask(rendezvous, window_bytes, meeting, deadline);
+  }
+  if (!answer) return fail(answer.error());
   auto seats = read_answer(*answer, rendezvous.size);
   if (!seats) return fail(seats.error());
   meeting.seats = std::move(*seats);
-  meeting.seats[0].address = address_of_peer(line->get());  // as this rank sees it
   meeting.lines.resize(meeting.seats.size());
-  meeting.lines[0] = std::move(*line);
+  meeting.seats[0].address = address_of_peer(meeting.lines[0].get());  // as this rank sees it
   return meeting;
 }
 

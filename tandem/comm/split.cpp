@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tandem/comm/communicator_impl.h"
+#include "tandem/comm/tcp.h"
 
 namespace tandem {
 namespace {
@@ -33,6 +34,12 @@ Status check_list(std::span<const int> ranks, int size, int own) {
   return fail(ErrorCode::invalid_argument, fmt::format("split: rank {} is not listed, a list with itself wanted", own));
 }
 
+// Ranks that met over TCP meet at the new rank 0's host.
+std::string meeting_place(const std::string& address, const std::vector<std::string>& hosts, int first, uint64_t id) {
+  if (hosts.empty()) return fmt::format("{}/{}", address, id);
+  return tcp_address_at(address, hosts[static_cast<size_t>(first)], std::to_string(id));
+}
+
 }  // namespace
 
 Expected<std::string> random_text() {
@@ -53,7 +60,7 @@ Expected<std::shared_ptr<Communicator>> Communicator::split(std::span<const int>
   Rendezvous rendezvous{.rank = static_cast<int>(place),
                         .size = static_cast<int>(ranks.size()),
                         .name = name.empty() ? fmt::format("{}_sub_{}", name_, id) : std::string(name),
-                        .address = fmt::format("{}/{}", impl_->address, id),
+                        .address = meeting_place(impl_->address, impl_->hosts, ranks[0], id),
                         .device = device_};
   rendezvous.call_s = call_s;
   rendezvous.members = digest_of_list(ranks);

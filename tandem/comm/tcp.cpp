@@ -105,6 +105,15 @@ Expected<TcpPlace> tcp_place(std::string_view address) {
   return fail(ErrorCode::invalid_argument, "connect: address is no tcp://host:port with a port of 1 to 65535");
 }
 
+std::string tcp_address_at(std::string_view address, std::string_view host, std::string_view more) {
+  const size_t slash = address.find('/', kScheme.size());
+  const std::string_view secret = slash == std::string_view::npos ? std::string_view() : address.substr(slash + 1);
+  const auto place = tcp_place(address);
+  const bool colons = host.find(':') != std::string_view::npos;
+  return fmt::format("{}{}{}{}:{}/{}/{}", kScheme, colons ? "[" : "", host, colons ? "]" : "", place ? place->port : 0,
+                     secret, more);
+}
+
 Descriptor listen_tcp(const TcpPlace& place) {
   if (is_literal(place.host)) {
     if (const Resolved where = resolve(place, AI_PASSIVE | AI_NUMERICHOST)) {

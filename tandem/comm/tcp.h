@@ -23,6 +23,8 @@ struct TcpPlace {
 // "tcp://host:port", "tcp://[address]:port", and after a slash whatever makes it hard to guess.
 bool is_tcp(std::string_view address);
 Expected<TcpPlace> tcp_place(std::string_view address);
+// The same address at another host, with `more` behind its secret.
+std::string tcp_address_at(std::string_view address, std::string_view host, std::string_view more);
 
 // -1 in `number` and errno on failure. A host that is a name listens on all interfaces, port 0 on any port.
 Descriptor listen_tcp(const TcpPlace& place);

@@ -96,6 +96,16 @@ Status role_messages(Communicator& c, Lane& lane) {
   return one.back() == 0 ? Status{} : fail(ErrorCode::internal, "wrong number");
 }
 
+// Two groups at once, which meet at one port where their first ranks share a host.
+Status role_split(Communicator& c, Lane& lane) {
+  std::vector<int> ranks;
+  for (int rank = c.rank() % 2; rank < c.size(); rank += 2) ranks.push_back(rank);
+  const auto part = c.split(ranks, 7);
+  if (!part) return fail(part.error());
+  if (Status s = gather_times(**part, 3, 1000, lane); !s) return s;
+  return gather(c, 100, lane);
+}
+
 // A child stays alive with whatever it inherited, and must be of no help and no harm.
 Status role_fork(Communicator& c, Lane& lane) {
   if (Status s = gather(c, 100, lane); !s) return s;
@@ -138,7 +148,7 @@ using Role = Status (*)(Communicator&, Lane&);
 int run_far_role(const std::string& role, int rank, int size, const std::string& address) {
   static const std::map<std::string, Role> roles = {
       {"leave", role_leave}, {"give_and_go", role_give_and_go}, {"mismatch", role_mismatch}, {"idle", role_idle},
-      {"abort", role_abort}, {"messages", role_messages},       {"fork", role_fork}};
+      {"abort", role_abort}, {"messages", role_messages},       {"fork", role_fork},         {"split", role_split}};
   const Rendezvous rendezvous{rank, size, "group", address, 0, 0};
   if (role == "reconnect") return role_reconnect(rendezvous);
   const auto found = roles.find(role);

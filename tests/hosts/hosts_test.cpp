@@ -98,6 +98,13 @@ TEST_F(Hosts, AnAbortIsEverybodysError) {
   for (const size_t rank : {0u, 2u}) expect_part(ranks[rank].line(), "rank 1 aborted: no scratch");
 }
 
+TEST_F(Hosts, GroupsAreSplitOff) {
+  for (const char* hosts : {"AABB", "ABBA", "AABBC"}) {
+    auto ranks = launch_on(hosts, "split", tcp_address());
+    expect_all_ok(ranks, hosts);
+  }
+}
+
 TEST_F(Hosts, AForkedChildDoesNoHarm) {
   auto ranks = launch_on("AB", "fork", tcp_address());
   expect_all_ok(ranks);
