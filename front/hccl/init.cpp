@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <set>
 
 #include "front/acl/runtime.h"
@@ -22,6 +23,7 @@ namespace {
 constexpr std::string_view kRootAddress = "127.0.0.1";
 constexpr size_t kTokenAt = 64;
 constexpr size_t kTokenBytes = 16;
+constexpr size_t kPlaceBytes = 512;  // of the meeting place with its magic, and a closing zero
 constexpr std::string_view kRootMagic = "tandem-root-1 ";
 
 // --- all ranks of this process
@@ -98,14 +100,28 @@ HcclResult meet(Rendezvous rendezvous, const Start& start, HcclComm* handle) {
 
 // --- root info
 
+// With HCCL_IF_IP the ranks may live on several hosts and meet at a port of that address.
+std::string meeting_place(const std::string& token) {
+  const auto address = env_text("HCCL_IF_IP");
+  if (!address) return token;
+  const auto base = env_integer("HCCL_IF_BASE_PORT", 1024, 64535).value_or(60000);
+  const auto port = base + static_cast<int64_t>(std::hash<std::string>{}(token) % 1000);
+  const bool colons = address->find(':') != std::string::npos;
+  return fmt::format("tcp://{}{}{}:{}/{}", colons ? "[" : "", *address, colons ? "]" : "", port, token);
+}
+
 // Text in IPv4 form first, as programs expect; then what our ranks meet at.
 HcclResult make_root_info(HcclRootInfo& info) {
   unsigned char token[kTokenBytes];
   if (getrandom(token, sizeof(token), 0) != static_cast<ssize_t>(sizeof(token))) {
     return refuse(HCCL_E_SYSCALL, "HcclGetRootInfo: the system gave no random bytes");
   }
-  std::string address(kRootMagic);
-  for (const unsigned char byte : token) address += fmt::format("{:02x}", byte);
+  std::string text;
+  for (const unsigned char byte : token) text += fmt::format("{:02x}", byte);
+  const std::string address = std::string(kRootMagic) + meeting_place(text);
+  if (address.size() >= kPlaceBytes) {
+    return refuse(HCCL_E_PARA, "HcclGetRootInfo: HCCL_IF_IP of {} bytes, an address wanted", address.size());
+  }
   info = {};
   std::memcpy(info.internal, kRootAddress.data(), kRootAddress.size());
   std::memcpy(info.internal + kTokenAt, address.data(), address.size());
@@ -114,10 +130,11 @@ HcclResult make_root_info(HcclRootInfo& info) {
 
 // The meeting place in a root info, empty when it is none of ours.
 std::string address_of(const HcclRootInfo& info) {
-  constexpr size_t kLength = kRootMagic.size() + 2 * kTokenBytes;
-  const std::string_view text(info.internal + kTokenAt, kLength);
+  const char* first = info.internal + kTokenAt;
+  const std::string_view text(first, strnlen(first, kPlaceBytes));
   if (text.substr(0, kRootMagic.size()) != kRootMagic) return {};
-  return std::string(text.substr(kRootMagic.size()));
+  const std::string_view place = text.substr(kRootMagic.size());
+  return place.size() < 2 * kTokenBytes ? std::string() : std::string(place);
 }
 
 HcclResult init_root(std::string_view call, uint32_t size, const HcclRootInfo* info, uint32_t rank,
@@ -134,7 +151,8 @@ HcclResult init_root(std::string_view call, uint32_t size, const HcclRootInfo* i
   if (const HcclResult code = begin(call, config, with_config, start); code != HCCL_SUCCESS) return code;
   const Rendezvous rendezvous{.rank = static_cast<int>(rank),
                               .size = static_cast<int>(size),
-                              .name = fmt::format("{}_60000_0_{}", kRootAddress, address),
+                              .name = fmt::format("{}_60000_0_{}", kRootAddress,
+                                                  std::string_view(address).substr(address.size() - 2 * kTokenBytes)),
                               .address = address};
   return meet(rendezvous, start, handle);
 }

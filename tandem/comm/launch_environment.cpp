@@ -132,6 +132,14 @@ std::string address_of(const LaunchEnvironment& environment) {
   return fmt::format("launch {} {} {}:{}", environment.launcher, place, environment.master, environment.master_port);
 }
 
+// Beside the port of the launcher's own store.
+std::string tcp_address_of(const LaunchEnvironment& environment) {
+  const int port = environment.master_port < 65535 ? environment.master_port + 1 : environment.master_port - 1;
+  const bool colons = environment.master.find(':') != std::string::npos;
+  return fmt::format("tcp://{}{}{}:{}/{} {}", colons ? "[" : "", environment.master, colons ? "]" : "", port,
+                     environment.launcher, environment.job);
+}
+
 }  // namespace
 
 Expected<std::optional<LaunchEnvironment>> read_launch_environment(const Lookup& lookup) {
@@ -154,13 +162,14 @@ Expected<Rendezvous> rendezvous_of(const LaunchEnvironment& environment, std::st
     if (rendezvous) rendezvous->name = name;
     return rendezvous;
   }
-  if (environment.local_size > 0 && environment.local_size < environment.size) {
-    return fail(
-        ErrorCode::unsupported,
-        fmt::format("{}: {} of {} ranks on this host, all wanted: ranks of several hosts are not in this version",
-                    environment.launcher, environment.local_size, environment.size));
+  const bool several = environment.local_size > 0 && environment.local_size < environment.size;
+  if (several && (environment.master.empty() || environment.master_port == 0)) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("{}: {} of {} ranks on this host and no address of rank 0, MASTER_ADDR and MASTER_PORT "
+                            "(torchrun) or a rank table wanted",
+                            environment.launcher, environment.local_size, environment.size));
   }
-  const std::string address = address_of(environment);
+  const std::string address = several ? tcp_address_of(environment) : address_of(environment);
   if (address.empty() && environment.size > 1) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("{}: it names no job; TANDEM_JOB with a text that the ranks share and no other job has "

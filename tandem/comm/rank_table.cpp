@@ -283,6 +283,14 @@ std::string address_of(const RankTable& table) {
   return address;
 }
 
+// Rank 0 listens at its host_port, else at the vendor's first port.
+std::string tcp_address_of(const RankTable& table, const std::string& host) {
+  constexpr int kFirstPort = 60000;
+  const int port = table.ranks[0].host_port > 0 ? table.ranks[0].host_port : kFirstPort;
+  const bool colons = host.find(':') != std::string::npos;
+  return fmt::format("tcp://{}{}{}:{}/{}", colons ? "[" : "", host, colons ? "]" : "", port, address_of(table));
+}
+
 }  // namespace
 
 Expected<RankTable> parse_rank_table(std::string_view text, std::string_view file) {
@@ -322,18 +330,19 @@ Expected<Rendezvous> rendezvous_of(const RankTable& table, int rank, std::string
     return fail(ErrorCode::invalid_argument, fmt::format("rank table {}: rank {} of {}, 0 to {} wanted",
                                                          printable(file, 256), rank, size, size - 1));
   }
-  if (table.servers.size() > 1) {
+  const RankTable::Server& server = table.servers[static_cast<size_t>(table.ranks[0].server)];
+  const bool several = table.servers.size() > 1;
+  if (several && server.host_ip.empty()) {
     return fail(ErrorCode::unsupported,
-                fmt::format("rank table {}: {} servers ({}, {}, ...), 1 wanted: ranks of several hosts are not in this "
-                            "version",
-                            printable(file, 256), table.servers.size(), table.servers[0].id, table.servers[1].id));
+                fmt::format("rank table {}: {} servers ({}, {}, ...) and no host_ip of {}, where rank 0 runs, one wanted",
+                            printable(file, 256), table.servers.size(), table.servers[0].id, table.servers[1].id,
+                            server.id));
   }
-  const RankTable::Server& server = table.servers[0];
   const std::string& host = server.host_ip.empty() ? server.id : server.host_ip;
   return Rendezvous{.rank = rank,
                     .size = size,
                     .name = fmt::format("{}_60000_{}_ranktable", host, table.ranks[0].device),
-                    .address = address_of(table),
+                    .address = several ? tcp_address_of(table, server.host_ip) : address_of(table),
                     .device = table.ranks[static_cast<size_t>(rank)].device};
 }
 
