@@ -51,7 +51,8 @@ Status Exchange::announce(const Fingerprint& call, bool ahead) {
 
 // The two slots of places follow the two of fingerprints (see compare_with_peers()).
 bool Exchange::offer(const DirectBuffers& own, const DevicePin& in, const DevicePin& out) {
-  if (comm_.size() == 1 || comm_.impl_->foreign()) return false;
+  // Nobody maps device memory of another host.
+  if (comm_.size() == 1 || comm_.several_hosts() || comm_.impl_->foreign()) return false;
   const bool any = own.in_bytes + own.out_bytes > 0;
   const bool offers = any && in.held() == (own.in_bytes > 0) && out.held() == (own.out_bytes > 0);
   const Place a = offers && in.held() ? Place::of(in.place()) : Place{};
