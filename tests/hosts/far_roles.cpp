@@ -100,7 +100,7 @@ Status role_messages(Communicator& c, Lane& lane) {
 Status role_split(Communicator& c, Lane& lane) {
   std::vector<int> ranks;
   for (int rank = c.rank() % 2; rank < c.size(); rank += 2) ranks.push_back(rank);
-  const auto part = c.split(ranks, 7);
+  const auto part = c.split(ranks, 7 + static_cast<uint64_t>(c.rank() % 2));
   if (!part) return fail(part.error());
   if (Status s = gather_times(**part, 3, 1000, lane); !s) return s;
   return gather(c, 100, lane);
