@@ -145,10 +145,10 @@ HcclResult init_root(std::string_view call, uint32_t size, const HcclRootInfo* i
   if (size == 0 || size > INT32_MAX || rank >= size) {
     return refuse(HCCL_E_PARA, "{}: rank {} of {}, a rank below nRanks wanted", call, rank, size);
   }
-  const std::string address = address_of(*info);
-  if (address.empty()) return refuse(HCCL_E_PARA, "{}: unknown root info, one of HcclGetRootInfo wanted", call);
   Start start;
   if (const HcclResult code = begin(call, config, with_config, start); code != HCCL_SUCCESS) return code;
+  const std::string address = address_of(*info);
+  if (address.empty()) return refuse(HCCL_E_PARA, "{}: unknown root info, one of HcclGetRootInfo wanted", call);
   const Rendezvous rendezvous{.rank = static_cast<int>(rank),
                               .size = static_cast<int>(size),
                               .name = fmt::format("{}_60000_0_{}", kRootAddress,
