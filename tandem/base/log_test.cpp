@@ -10,11 +10,11 @@
 #include <filesystem>
 #include <fstream>
 #include <initializer_list>
-#include <regex>
 #include <string>
 #include <utility>
 
 #include "tandem/base/env.h"
+#include "tandem/base/matches_test.h"
 
 namespace tandem {
 namespace {
@@ -89,24 +89,25 @@ std::string logged_line(const char* variable, const char* value, const std::stri
 }
 
 TEST(Log, LinesInTheVendorsForm) {
-  const std::regex form(
-      R"(\[WARNING\] HCCL\(\d+,[^)]+\):\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d\.\d{6} \[tandem:0\]\[\d+\]text 7)");
-  const std::string folder = testing::TempDir() + "tandem-log-" + std::to_string(getpid());
+  const std::string form =
+      R"(^\[WARNING\] HCCL\([0-9]+,[^)]+\):[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6} )"
+      R"(\[tandem:0\]\[[0-9]+\]text 7$)";
+  const std::string folder = ::testing::TempDir() + "tandem-log-" + std::to_string(getpid());
   for (const bool to_stdout : {true, false}) {
     std::filesystem::create_directories(folder);
     const std::string line = logged_line(to_stdout ? "ASCEND_SLOG_PRINT_TO_STDOUT" : "ASCEND_PROCESS_LOG_PATH",
                                          to_stdout ? "1" : folder.c_str(), folder);
-    EXPECT_TRUE(std::regex_match(line, form)) << line;
+    EXPECT_TRUE(testing::matches(line, form)) << line;
     std::filesystem::remove_all(folder);
   }
 }
 
 TEST(Environment, OneLineAboutVariablesWithoutEffect) {
   setenv("HCCL_ALGO", "level0:NA;level1:ring", 1);
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   warn_of_unused_variables();
   warn_of_unused_variables();
-  const std::string text = testing::internal::GetCapturedStderr();
+  const std::string text = ::testing::internal::GetCapturedStderr();
   unsetenv("HCCL_ALGO");
   EXPECT_NE(text.find("set but without effect: HCCL_ALGO (algorithms are chosen by size)"), std::string::npos) << text;
   EXPECT_EQ(text.find("HCCL_ALGO"), text.rfind("HCCL_ALGO")) << text;
