@@ -177,7 +177,7 @@ TANDEM_INLINE bool one_step_row(const float* offset, float* to) {
 // kRows rows of x by vectors [kFirst, kFirst + kVecs) of the panel.
 template <class Codec, int kRows, int kFirst, int kVecs>
 TANDEM_INLINE void panel_pass(const PanelRun& run) {
-  constexpr int kUnroll = Codec::kDepth > 1 ? 1 : Codec::kBytes >= 128 ? 2 : 4;
+  constexpr int kUnroll = Codec::kDepth > 1 || kInstrumented ? 1 : Codec::kBytes >= 128 ? 2 : 4;
   constexpr int kStep = kUnroll * Codec::kDepth;
   Codec codec(run);
   Vec sum[kRows][kVecs];

@@ -158,7 +158,7 @@ void run_tile(const Tile& tile, const Weights& shared) {
     const char* line = next + ((group & mask) >> shift) * span;
     for (const char* end = line + span; line < end; line += 64) __builtin_prefetch(line, 0, 2);
     next += (group & mask) == mask ? next_step : 0;
-    if constexpr (kRows * kVecs <= 16) {
+    if constexpr (kRows * kVecs <= 16 && !kInstrumented) {
 #pragma GCC unroll 16
       for (int i = 0; i < kSteps; ++i) step(kk + i);
     } else {

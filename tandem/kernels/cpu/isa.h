@@ -13,6 +13,15 @@
 
 #define TANDEM_INLINE [[gnu::always_inline]] inline
 
+// Instrumented copies of a loop's body take minutes to compile: under the sanitizers there is one.
+namespace tandem::TANDEM_ISA {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kInstrumented = true;
+#else
+inline constexpr bool kInstrumented = false;
+#endif
+}  // namespace tandem::TANDEM_ISA
+
 #if !defined(TANDEM_ISA_IS_portable)
 #include <hwy/highway.h>
 #if defined(TANDEM_ISA_IS_avx2)
