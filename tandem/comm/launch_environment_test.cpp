@@ -50,7 +50,8 @@ void check(const json& one) {
 
 TEST(LaunchEnvironment, Cases) {
   std::ifstream file(TANDEM_SOURCE_DIR "/tests/cases/launchers.json");
-  for (const json& one : json::parse(file)["cases"]) {
+  const json all = json::parse(file);
+  for (const json& one : all.at("cases")) {
     SCOPED_TRACE(one["name"]);
     check(one);
   }
