@@ -12,6 +12,11 @@ namespace {
 constexpr int64_t kBytes = int64_t{33} << 20;
 constexpr int64_t kColumns = 2086;  // a piece of a row and a part of one
 constexpr uint8_t kUntouched = 0xa5;
+#ifdef TANDEM_EMULATED
+constexpr bool kEmulated = true;
+#else
+constexpr bool kEmulated = false;
+#endif
 
 Array filled(DType type, int64_t count) {
   Array array(type, count);
@@ -96,6 +101,7 @@ std::vector<RowWriter> row_writers() {
 class RowsPastCaches : public ::testing::TestWithParam<RowWriter> {};
 
 TEST_P(RowsPastCaches, SameBitsNothingBeside) {
+  if (kEmulated) GTEST_SKIP() << "33 MiB an operator and table take minutes under emulation";
   const RowWriter& writer = GetParam();
   const auto bytes = static_cast<int64_t>(dtype_bytes(writer.type, kColumns));
   // Rows that begin on every residue, and rows that all begin on a line.
@@ -141,6 +147,7 @@ void combine(const KernelTable& t, const void* x, void* y, int64_t count, Lane& 
 class ArraysPastCaches : public ::testing::TestWithParam<ArrayWriter> {};
 
 TEST_P(ArraysPastCaches, SameBitsNothingBeside) {
+  if (kEmulated) GTEST_SKIP() << "33 MiB an operator and table take minutes under emulation";
   constexpr int64_t kPeriod = 4099, kCopies = kBytes / 2 / kPeriod, kCount = kCopies * kPeriod;
   const Array some = filled(DType::f16, kPeriod);
   Array x(DType::f16, kCount);
