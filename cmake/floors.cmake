@@ -52,6 +52,7 @@ function(tandem_test name)
     set(labels unit)
   endif()
   if(CMAKE_CROSSCOMPILING)
+    target_compile_definitions(${name} PRIVATE TANDEM_EMULATED=1)
     set(labels neon) # one label each: discovery takes no list
   endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${TANDEM_TEST_TIMEOUT} LABELS "${labels}")

@@ -17,6 +17,7 @@
 #include <fstream>
 
 #include "tandem/base/env.h"
+#include "tandem/exec/wait.h"
 
 namespace tandem::tool {
 namespace {
@@ -69,6 +70,8 @@ Expected<std::string> random_address() {
   return fmt::format("bench-{:02x}", fmt::join(bytes, ""));
 }
 
+constexpr double kLauncherSeconds = 5;
+
 struct Child {
   pid_t pid = -1;
   int status = 0;
@@ -79,15 +82,26 @@ struct Child {
   Child& operator=(const Child&) = delete;
   ~Child() {
     stop();
+    if (launcher) give_time();
     reap();
   }
   void stop() const {
     if (pid > 0) ::kill(pid, launcher ? SIGTERM : SIGKILL);
   }
-  // False when an interrupt came first.
+  // A launcher has to end its ranks before it ends; one that does not is killed.
+  void give_time() {
+    const Deadline deadline = Deadline::after_seconds(kLauncherSeconds);
+    while (pid > 0 && !deadline.passed()) {
+      if (::waitpid(pid, &status, WNOHANG) == pid) pid = -1;
+      if (pid > 0) ::usleep(10'000);
+    }
+    if (pid > 0) ::kill(pid, SIGKILL);
+  }
+  // False when an interrupt came first. Lasts as long as the ranks, whose waits have deadlines of their own.
   bool reap(bool until_interrupt = false) {
     while (pid > 0) {
-      if (::waitpid(pid, &status, 0) == pid) pid = -1;
+      const pid_t ended = ::waitpid(pid, &status, 0);
+      if (ended == pid || (ended < 0 && errno != EINTR)) pid = -1;
       if (pid > 0 && until_interrupt && g_interrupt.load(std::memory_order_relaxed) != 0) return false;
     }
     return true;

@@ -24,6 +24,7 @@ constexpr size_t kPage = 4096;
 constexpr double kGraceSeconds = 3;  // rank 0 knows who is missing: its verdict is worth waiting for
 constexpr useconds_t kRetryMicroseconds = 20'000;
 constexpr uint32_t kRefused = 1, kAnotherMeeting = 2;  // FarAnswer::refused
+constexpr std::byte kHeard{0x68};                      // before any answer: this greeting was read
 
 template <size_t N>
 std::string text_of(const char (&bytes)[N]) {
@@ -94,6 +95,7 @@ class TcpHost {
   Status check_guests() const;
   std::string missing() const;
   void refuse(int socket, const Error& error, uint32_t how = kRefused) const;
+  void send_away(int socket) const;
   Status answer_all();
 
   const Rendezvous& rendezvous_;
@@ -135,6 +137,14 @@ void TcpHost::refuse(int socket, const Error& error, uint32_t how) const {
   send_bytes(socket, bytes_of(answer), Deadline::after_seconds(1));
 }
 
+void say_heard(int socket) { send_bytes(socket, std::span(&kHeard, 1), Deadline::after_seconds(1)); }
+
+// Groups split off one communicator may meet at one port, one after the other.
+void TcpHost::send_away(int socket) const {
+  say_heard(socket);
+  refuse(socket, {ErrorCode::mismatch, "connect: another job meets there"}, kAnotherMeeting);
+}
+
 // What cannot be of our job is dropped and logged; what is, but does not fit, ends the job.
 Status TcpHost::greet(Gate::Visitor visitor) {
   const auto hello = message_from<FarHello>(visitor.message);
@@ -144,11 +154,11 @@ Status TcpHost::greet(Gate::Visitor visitor) {
   if (!ours) {
     log_warn("connect: dropped {}: it sent {} bytes that are no greeting of this job", visitor.from,
              visitor.message.size());
-    // Groups split off one communicator may meet at one port, one after the other.
     const bool kin = bytes >= kStableBytes && std::memcmp(hello.hello.magic, mine_.hello.magic, 8) == 0;
-    if (kin) refuse(visitor.socket.get(), {ErrorCode::mismatch, "connect: another job meets there"}, kAnotherMeeting);
+    if (kin) send_away(visitor.socket.get());
     return {};
   }
+  say_heard(visitor.socket.get());
   const size_t whole = visitor.message.size() == sizeof(FarHello) ? sizeof(Hello) : 0;
   if (auto reason = objection_to(hello.hello, mine_.hello, whole)) {
     const Error error{ErrorCode::mismatch, std::move(*reason)};
@@ -253,21 +263,27 @@ Expected<Descriptor> reach_rank_zero(const TcpPlace& place, Deadline deadline) {
                   place.host, place.port, last));
 }
 
-Expected<FarAnswer> hear_rank_zero(int line, Deadline deadline) {
+// A connection that ends before rank 0 has read the greeting was one to a meeting that had just ended: `again`.
+Expected<FarAnswer> hear_rank_zero(int line, Deadline deadline, bool& again) {
   if (deadline.at_ns != Deadline::kNever) deadline.at_ns += static_cast<int64_t>(kGraceSeconds * 1e9);
   FarAnswer answer{};
-  if (receive_bytes(line, std::as_writable_bytes(std::span(&answer, 1)), deadline)) return answer;
+  std::byte heard{};
+  const bool read = receive_bytes(line, std::span(&heard, 1), deadline);
+  if (read && receive_bytes(line, std::as_writable_bytes(std::span(&answer, 1)), deadline)) return answer;
   if (errno == ETIMEDOUT) {
     return fail(ErrorCode::timed_out,
                 "connect: rank 0 was reached but did not answer in time; it knows which ranks are missing");
   }
+  again = !read;
   return fail(ErrorCode::peer_lost,
               "connect: rank 0 closed the connection before all ranks had joined; it died, or this rank does not "
               "belong to its job");
 }
 
-// Greets whoever listens there, and hears the answer.
-Expected<FarAnswer> ask(const Rendezvous& rendezvous, size_t window_bytes, FarMeeting& meeting, Deadline deadline) {
+// Greets whoever listens there, and hears the answer. `again`: another meeting was met.
+Expected<FarAnswer> ask(const Rendezvous& rendezvous, size_t window_bytes, FarMeeting& meeting, Deadline deadline,
+                        bool& again) {
+  again = false;
   const auto place = tcp_place(rendezvous.address);
   if (!place) return fail(place.error());
   auto line = reach_rank_zero(*place, deadline);
@@ -280,23 +296,26 @@ Expected<FarAnswer> ask(const Rendezvous& rendezvous, size_t window_bytes, FarMe
   }
   const FarHello hello = make_far_hello(rendezvous, port_of(meeting.listener.get()), window_bytes);
   if (!send_bytes(line->get(), bytes_of(hello), deadline)) {
+    again = errno == EPIPE || errno == ECONNRESET;
     return fail(ErrorCode::io, fmt::format("connect: greeting rank 0 failed ({})", strerrordesc_np(errno)));
   }
-  auto answer = hear_rank_zero(line->get(), deadline);
+  auto answer = hear_rank_zero(line->get(), deadline, again);
   meeting.lines.clear();
   meeting.lines.push_back(std::move(*line));
   if (answer && std::memcmp(answer->magic, hello.hello.magic, sizeof answer->magic) != 0) {
     return fail(ErrorCode::malformed, "connect: rank 0 sent something that is no answer");
   }
+  again = again || (answer && answer->refused == kAnotherMeeting);
   return answer;
 }
 
 Expected<FarMeeting> meet_as_tcp_guest(const Rendezvous& rendezvous, size_t window_bytes, Deadline deadline) {
   FarMeeting meeting;
-  auto answer = ask(rendezvous, window_bytes, meeting, deadline);
-  while (answer && answer->refused == kAnotherMeeting && !deadline.passed()) {
+  bool again = false;
+  auto answer = ask(rendezvous, window_bytes, meeting, deadline, again);
+  while (again && !deadline.passed()) {
     usleep(kRetryMicroseconds);
-    answer = ask(rendezvous, window_bytes, meeting, deadline);
+    answer = ask(rendezvous, window_bytes, meeting, deadline, again);
   }
   if (!answer) return fail(answer.error());
   auto seats = read_answer(*answer, rendezvous.size);

@@ -69,24 +69,30 @@ void check_quantize(Check& check, const Quantize& op) {
              dtype_name(op.offset.dtype), dtype_name(op.scale.dtype));
 }
 
-Status run_quantize(const Quantize& op, Work& work) {
-  const auto scale = per_column(op.scale, "quantize", work), offset = per_column(op.offset, "quantize", work);
-  if (!scale || !offset) return fail(scale ? offset.error() : scale.error());
-  QuantizeArgs args;
+// Rows of the last dimension of x and y.
+template <class Op, class Args>
+void bind_rows(const Op& op, Args& args) {
   args.n = op.x.dim(-1);
   args.rows = op.x.elements() / args.n;
   args.x = op.x.data;
   args.x_dtype = op.x.dtype;
   args.x_row_bytes = row_bytes(op.x.dtype, args.n);
+  args.y = op.y.data;
+  args.y_dtype = op.y.dtype;
+  args.y_row_bytes = row_bytes(op.y.dtype, args.n);
+}
+
+Status run_quantize(const Quantize& op, Work& work) {
+  const auto scale = per_column(op.scale, "quantize", work), offset = per_column(op.offset, "quantize", work);
+  if (!scale || !offset) return fail(scale ? offset.error() : scale.error());
+  QuantizeArgs args;
+  bind_rows(op, args);
   args.scale = *scale;
   args.offset = *offset;
   args.rounding = op.rounding;
   args.square = op.square;
   args.divide = op.divide;
   args.offset_last = op.offset_last;
-  args.y = op.y.data;
-  args.y_dtype = op.y.dtype;
-  args.y_row_bytes = row_bytes(op.y.dtype, args.n);
   work.kernels.quant.quantize(args, work.lane);
   return {};
 }
@@ -97,17 +103,10 @@ Status run_dequantize(const Dequantize& op, Work& work) {
   const auto scale = per_column(op.scale, "dequantize", work), offset = per_column(op.offset, "dequantize", work);
   if (!scale || !offset) return fail(scale ? offset.error() : scale.error());
   DequantizeArgs args;
-  args.n = op.x.dim(-1);
-  args.rows = op.x.elements() / args.n;
-  args.x = op.x.data;
-  args.x_dtype = op.x.dtype;
-  args.x_row_bytes = row_bytes(op.x.dtype, args.n);
+  bind_rows(op, args);
   args.scale = *scale;
   args.offset = *offset;
   args.square = op.square;
-  args.y = op.y.data;
-  args.y_dtype = op.y.dtype;
-  args.y_row_bytes = row_bytes(op.y.dtype, args.n);
   work.kernels.quant.dequantize(args, work.lane);
   return {};
 }

@@ -21,7 +21,7 @@ constexpr int64_t strip_columns(int64_t rows) {
 struct Slots {
   float* data = nullptr;
   int64_t rows = 0;
-  int64_t strip = kStripColumns;  // columns of a strip
+  int64_t strip = kStripColumns;  // columns of a strip, a power of two
 
   static int64_t levels(const GemmArgs& args) {
     return args.split_leaves ? args.leaves : 32 - __builtin_clz(static_cast<unsigned>(args.leaves));
@@ -31,7 +31,10 @@ struct Slots {
   float* sums() const { return slot(0); }
   float* leaf() const { return slot(1); }
   float* level(int64_t index) const { return slot(2 + index); }
-  int64_t place(int64_t column, int64_t row) const { return (column / strip * rows + row) * strip + column % strip; }
+  int64_t place(int64_t column, int64_t row) const {
+    const int64_t start = column & -strip;  // of the column's strip; no division: this stands in the end of every block
+    return start * rows + row * strip + column - start;
+  }
 };
 
 // Blocks beside each other that one task takes through k together. Rows of a row-major matrix lie pages apart: a page
