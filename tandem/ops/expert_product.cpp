@@ -18,11 +18,24 @@ Status refused() { return fail(ErrorCode::out_of_memory, "mm_all_reduce: scratch
 class Block {
  public:
   Block(const ExpertProduct& op, int64_t first, int64_t count, Lane& lane)
-      : op_(op), first_(first), count_(count), pairs_(count * op.top_k), lane_(lane), mark_(*lane.scratch) {}
+      : op_(op), first_(first), count_(count), pairs_(count * op.top_k), leaf_row_(op.product.leaves * op.product.n),
+        lane_(lane), mark_(*lane.scratch) {}
+
+  Status fill(float* leaves) {
+    leaves_ = leaves;
+    if (!take_scratch()) return refused();
+    const auto* chosen = op_.expert.as<const int32_t>() + first_ * op_.top_k;
+    for (int64_t pair = 0; pair < pairs_; ++pair) {
+      if (chosen[pair] < 0) std::fill_n(leaves_ + pair * leaf_row_, leaf_row_, 0.0f);
+    }
+    for (size_t expert = 0; expert < op_.experts.size(); ++expert) run_expert(static_cast<int32_t>(expert));
+    return {};
+  }
 
   Status run(void* const* y_rows) {
-    if (!take_scratch()) return refused();
-    for (size_t expert = 0; expert < op_.experts.size(); ++expert) run_expert(static_cast<int32_t>(expert));
+    auto* leaves = lane_.scratch->take_array<float>(pairs_ * leaf_row_);
+    if (leaves == nullptr) return refused();
+    if (auto status = fill(leaves); !status) return status;
     for (int64_t pair = 0; pair < pairs_; ++pair) inputs_[pair] = leaves_ + pair * leaf_row_;
     CombineArgs combine;
     combine.m = count_;
@@ -38,12 +51,11 @@ class Block {
 
  private:
   bool take_scratch() {
-    leaf_row_ = op_.product.leaves * op_.product.n;
-    leaves_ = lane_.scratch->take_array<float>(pairs_ * leaf_row_);
     inputs_ = lane_.scratch->take_array<const float*>(pairs_);
     x_rows_ = lane_.scratch->take_array<const void*>(pairs_);
     y_rows_ = lane_.scratch->take_array<void*>(pairs_);
-    return leaves_ != nullptr && inputs_ != nullptr && x_rows_ != nullptr && y_rows_ != nullptr;
+    token_ = lane_.scratch->take_array<float>(pairs_);
+    return inputs_ != nullptr && x_rows_ != nullptr && y_rows_ != nullptr && token_ != nullptr;
   }
 
   // One product per expert over the rows that chose it, gathered by pointer.
@@ -55,6 +67,7 @@ class Block {
       if (chosen[pair] != expert) continue;
       x_rows_[rows] = x + (first_ * op_.top_k + pair) * op_.product.x_row_bytes;
       y_rows_[rows] = leaves_ + pair * leaf_row_;
+      if (op_.token.present()) token_[rows] = op_.token.as<const float>()[first_ * op_.top_k + pair];
       ++rows;
     }
     if (rows == 0) return;
@@ -62,6 +75,8 @@ class Block {
     args.m = rows;
     args.x_rows = x_rows_;
     args.w = op_.experts[static_cast<size_t>(expert)];
+    if (!op_.scale.empty()) args.dequant = op_.scale[static_cast<size_t>(expert)];
+    if (op_.token.present()) args.token = token_;
     args.y_rows = y_rows_;
     args.y_dtype = DType::f32;
     args.split_leaves = true;
@@ -69,11 +84,10 @@ class Block {
   }
 
   const ExpertProduct& op_;
-  const int64_t first_, count_, pairs_;
+  const int64_t first_, count_, pairs_, leaf_row_;
   Lane& lane_;
   Scratch::Mark mark_;
-  int64_t leaf_row_ = 0;
-  float* leaves_ = nullptr;
+  float *leaves_ = nullptr, *token_ = nullptr;
   const float** inputs_ = nullptr;
   const void** x_rows_ = nullptr;
   void** y_rows_ = nullptr;
@@ -82,18 +96,26 @@ class Block {
 Status check_choice(const ExpertProduct& op, int64_t first, int64_t count) {
   const auto* chosen = op.expert.as<const int32_t>();
   const auto known = static_cast<int32_t>(op.experts.size());
+  int32_t above = -1;
   for (int64_t pair = first * op.top_k; pair < (first + count) * op.top_k; ++pair) {
-    const bool first_of_row = pair % op.top_k == 0;
-    const int32_t above = first_of_row ? -1 : chosen[pair - 1];
-    if (chosen[pair] > above && chosen[pair] < known) continue;
+    if (pair % op.top_k == 0) above = -1;
+    if (chosen[pair] == -1) continue;
+    const bool rises = chosen[pair] > above && chosen[pair] < known;
+    if (rises) above = chosen[pair];
+    if (rises) continue;
     return fail(ErrorCode::invalid_argument,
-                fmt::format("mm_all_reduce: expert of row {} is {}, a value in [{}, {}] wanted (rising in a row)",
+                fmt::format("mm_all_reduce: expert of row {} is {}, -1 or a value in [{}, {}] wanted (rising in a row)",
                             pair / op.top_k, chosen[pair], above + 1, known - 1));
   }
   return {};
 }
 
 }  // namespace
+
+Status expert_leaves(const ExpertProduct& op, int64_t first, int64_t count, float* leaves, Lane& lane) {
+  if (auto status = check_choice(op, first, count); !status) return status;
+  return Block(op, first, count, lane).fill(leaves);
+}
 
 Status expert_product(const ExpertProduct& op, int64_t first, int64_t count, void* const* y_rows, Lane& lane) {
   if (auto status = check_choice(op, first, count); !status) return status;

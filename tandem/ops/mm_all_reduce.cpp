@@ -85,6 +85,7 @@ void check_int8_scale(Check& check, const Int8Scale& quant, const MmAllReduce& o
 }
 
 void check_float(Check& check, const MmAllReduce& op) {
+  if (op.experts && op.x1.dtype == DType::i8) return;  // their scales are in the list
   check.dtype("x1", op.x1, {DType::f32, DType::f16, DType::bf16});
   check.same_dtype("x2", leading_weight(op), "x1", op.x1.dtype);
 }
@@ -101,6 +102,23 @@ void check_tail(Check& check, const AddRmsNorm& then, const MmAllReduce& op) {
   check.that(epsilon > 0.0f && epsilon < 1.0f, "epsilon is {}, a value in (0, 1) wanted", then.epsilon);
 }
 
+void check_expert_scales(Check& check, const MmAllReduce& op, const Sizes& sizes) {
+  const ExpertList& list = *op.experts;
+  const bool integer = op.x1.dtype == DType::i8;
+  check.that(list.scale.size() == (integer ? list.experts.size() : 0), "scale has {} tensors, {} wanted (int8 experts)",
+             list.scale.size(), integer ? list.experts.size() : 0);
+  check.that(list.token.present() == integer, "token is {}, one for int8 x1 alone wanted", list.token.describe());
+  check.dtype("token", list.token, {DType::f32}).contiguous("token", list.token);
+  if (check.failed() || !integer) return;
+  check.range("k", sizes.k, 0, kMostInt8Depth);
+  check.that(list.token.elements() == sizes.rows * sizes.top_k, "token is {}, [{},{}] wanted", list.token.describe(),
+             sizes.rows, sizes.top_k);
+  for (const TensorView& scale : list.scale) {
+    check.dtype("scale", scale, {DType::f32, DType::f16, DType::bf16}).contiguous("scale", scale);
+    check.that(scale.elements() == sizes.n, "scale is {}, [{}] wanted", scale.describe(), sizes.n);
+  }
+}
+
 void check_experts(Check& check, const MmAllReduce& op, const Sizes& sizes) {
   const ExpertList& list = *op.experts;
   check.that(!list.experts.empty(), "experts is empty, at least one weight wanted").that(!op.x2.present(),
@@ -109,7 +127,8 @@ void check_experts(Check& check, const MmAllReduce& op, const Sizes& sizes) {
   check.present("expert", list.expert).present("weight", list.weight);
   check.contiguous("expert", list.expert).contiguous("weight", list.weight).contiguous("x1", op.x1);
   check.that(!op.bias.present() && std::holds_alternative<std::monostate>(op.quant),
-             "experts with bias or quantisation are given, float experts without bias wanted");
+             "experts with bias or quantisation of x2 are given, experts without wanted");
+  check_expert_scales(check, op, sizes);
   if (check.failed()) return;
   check.dim("x1", op.x1, 0, sizes.rows, "the rows of y");
   check.that(list.expert.elements() == sizes.rows * sizes.top_k && list.weight.elements() == sizes.rows * sizes.top_k,
@@ -209,6 +228,8 @@ void fill_product(MmAllReduceBody& body, const MmAllReduce& op) {
   for (const TensorView& weight : op.experts->experts) body.experts.push_back(weight_view(weight, op.x2_panel));
   body.expert = op.experts->expert;
   body.expert_weight = op.experts->weight;
+  body.expert_token = op.experts->token;
+  for (const TensorView& scale : op.experts->scale) body.expert_scale.push_back({scale.data, scale.dtype, 0, 1});
 }
 
 uint32_t local_bits(const MmAllReduce& op) {
@@ -264,7 +285,7 @@ std::string MmAllReduceBody::describe() const {
                      static_cast<int>(tail), table->name, chunks.chunk_rows, chunks.one_shot ? "one_shot" : "two_shot");
 }
 
-Expected<Plan> plan(const MmAllReduce& op, Device& device) {
+Expected<std::shared_ptr<MmAllReduceBody>> make_body(const MmAllReduce& op, Device& device) {
   if (auto status = check_operands(op); !status) return fail(status.error());
   auto comm = Communicator::find(op.group, device.index());
   if (!comm) return fail(comm.error().code, fmt::format("{}: group {}", kName, comm.error().message));
@@ -292,11 +313,17 @@ Expected<Plan> plan(const MmAllReduce& op, Device& device) {
     body->channel = quant->channel;
     body->token = quant->token;
   }
-  if (sizes.rows == 0 || sizes.n == 0) return Plan(std::move(body));
+  if (sizes.rows == 0 || sizes.n == 0) return body;
   fill_product(*body, op);
   if (auto status = fill_chunks(*body); !status) return fail(status.error());
   body->workspace = kLeastWorkspace;
-  return Plan(std::move(body));
+  return body;
+}
+
+Expected<Plan> plan(const MmAllReduce& op, Device& device) {
+  auto body = make_body(op, device);
+  if (!body) return fail(body.error());
+  return Plan(std::move(*body));
 }
 
 }  // namespace tandem

@@ -36,10 +36,13 @@ struct AddRmsNorm {
 };
 
 // The router's choice for a MoE down projection: row m is sum over j of weight[m][j] * (x1[m][j] @ experts[expert[m][j]]).
+// int8 x1 and experts: a product is its int32 sum * scale[expert][column] * token[m][j].
 struct ExpertList {
   std::span<const TensorView> experts;  // each (k, n)
-  TensorView expert;                    // (M, top_k) i32, rising in a row, without repeats
+  TensorView expert;                    // (M, top_k) i32, rising in a row, without repeats; -1: none, adds nothing
   TensorView weight;                    // (M, top_k) f32
+  std::span<const TensorView> scale;    // int8: each [n] f32, f16 or bf16
+  TensorView token;                     // int8: (M, top_k) f32
 };
 
 // y = [tail] all_reduce_sum over ranks of (x1 @ dequant(x2) + bias + x3)

@@ -32,7 +32,8 @@ struct MmAllReduceBody final : Plan::Body {
   // Operands
   GemmArgs product;             // x, w, scales; rows and outputs are filled in per chunk
   std::vector<Weight> experts;
-  TensorView expert, expert_weight;
+  std::vector<ScaleView> expert_scale;  // int8 x int8
+  TensorView expert, expert_weight, expert_token;
   TensorView bias, x3, residual, gamma, y, norm;
   TensorView channel, token;    // int8 x int8
   size_t workspace = 0;
@@ -46,5 +47,8 @@ struct MmAllReduceBody final : Plan::Body {
   bool replicated() const { return tail == Tail::add_replicated || tail == Tail::add_rms_norm_replicated; }
   Fingerprint fingerprint() const;
 };
+
+// What plan() makes, for operators that hold it and set addresses of operands at run.
+Expected<std::shared_ptr<MmAllReduceBody>> make_body(const MmAllReduce& op, Device& device);
 
 }  // namespace tandem

@@ -139,7 +139,8 @@ Status Run::gather_bias() {
 // This rank's partial of rows [first_row, first_row + count), f32, to targets.
 Status Run::product(int64_t first_row, int64_t count, void* const* targets) {
   if (body_.top_k > 0) {
-    const ExpertProduct experts{body_.table, product_, body_.top_k, body_.experts, body_.expert, body_.expert_weight};
+    const ExpertProduct experts{body_.table,  product_,            body_.top_k,        body_.experts, body_.expert_scale,
+                                body_.expert, body_.expert_weight, body_.expert_token};
     return expert_product(experts, first_row, count, targets, lane_);
   }
   GemmArgs args = product_;

@@ -28,14 +28,15 @@ constexpr Field<MoeInitRouting> kInit[] = {
     {{"x", Role::input, "f32 f16 bf16 i8", "n h", "tokens"}, &MoeInitRouting::x},
     {{"row", Role::option, "i32", "n k", "numbers of the slots"}, &MoeInitRouting::row},
     {{"expert", Role::input, "i32", "n k", "ids"}, &MoeInitRouting::expert},
-    {{"expanded_x", Role::output, "=x", "slots h", "tokens by expert"}, &MoeInitRouting::expanded_x},
+    {{"expanded_x", Role::output, "=x", "slots h | experts capacity h", "tokens by expert"}, &MoeInitRouting::expanded_x},
     {{"place", Role::output, "i32", "all", "where each slot went"}, &MoeInitRouting::place},
     {{"sorted_expert", Role::option_output, "i32", "all", "ids in order"}, &MoeInitRouting::sorted_expert},
     {{"tokens", Role::option_output, "i32 i64", "e", "rising counts of the experts"}, &MoeInitRouting::tokens},
 };
 constexpr Number<MoeInitRouting> kInitNumbers[] = {
     {"active", "rows of x whose slots are copied; 0: all", &MoeInitRouting::active, {0, 9e15}},
-    {"counts", "tokens of each expert alone", &MoeInitRouting::counts, {0, 1}}};
+    {"counts", "tokens of each expert alone", &MoeInitRouting::counts, {0, 1}},
+    {"capacity", "slots an expert takes, padded; 0: all", &MoeInitRouting::capacity, {0, INT32_MAX}}};
 
 constexpr Field<MoeFinalizeRouting> kFinalize[] = {
     {{"expanded", Role::input, kFloats, "slots h", "results by expert"}, &MoeFinalizeRouting::expanded},
@@ -99,7 +100,15 @@ Status run_gating(const MoeGating& op, Work& work) {
 void check_init(Check& check, const MoeInitRouting& op) {
   const int64_t n = op.x.dim(0), k = op.expert.dim(1), copied = (op.active == 0 ? n : std::min(op.active, n)) * k;
   check.that(op.place.elements() == n * k, "place is {}, [{}] wanted", op.place.describe(), n * k);
-  check.that(op.expanded_x.dim(0) == copied, "expanded_x is {}, {} rows wanted", op.expanded_x.describe(), copied);
+  if (op.capacity == 0) {
+    check.that(op.expanded_x.rank == 2 && op.expanded_x.dim(0) == copied, "expanded_x is {}, [{},{}] wanted",
+               op.expanded_x.describe(), copied, op.x.dim(1));
+  } else {
+    check.that(op.expanded_x.rank == 3 && op.expanded_x.dim(1) == op.capacity, "expanded_x is {}, [..,{},{}] wanted",
+               op.expanded_x.describe(), op.capacity, op.x.dim(1));
+    check.that(op.expanded_x.dim(0) <= INT32_MAX / op.capacity, "expanded_x is {}, fewer than 2^31 rows wanted",
+               op.expanded_x.describe());
+  }
   check.that(n * k <= INT32_MAX, "expert is {}, fewer than 2^31 slots wanted", op.expert.describe());
 }
 
@@ -116,8 +125,16 @@ void count_tokens(const MoeInitRouting& op, const int32_t* order) {
   }
 }
 
+// Where the p-th slot goes, whose expert is `expert` and in whose order `ahead` slots stand before it; -1: nowhere.
+int64_t place_of(const MoeInitRouting& op, int64_t p, int64_t expert, int64_t ahead) {
+  if (op.capacity == 0) return p;
+  const bool taken = expert >= 0 && expert < op.expanded_x.dim(0) && ahead < op.capacity;
+  return taken ? expert * op.capacity + ahead : -1;
+}
+
 Status run_init(const MoeInitRouting& op, Work& work) {
-  const int64_t n = op.x.dim(0), h = op.x.dim(1), k = op.expert.dim(1), slots = n * k, copied = op.expanded_x.dim(0);
+  const int64_t n = op.x.dim(0), h = op.x.dim(1), k = op.expert.dim(1), slots = n * k;
+  const int64_t copied = op.expanded_x.elements() / std::max<int64_t>(1, h);
   const auto* expert = op.expert.as<const int32_t>();
   const auto* row = op.row.as<const int32_t>();
   auto* order = work.lane.scratch->take_array<int32_t>(slots);
@@ -125,17 +142,21 @@ Status run_init(const MoeInitRouting& op, Work& work) {
   std::iota(order, order + slots, 0);
   std::stable_sort(order, order + slots, [&](int32_t a, int32_t b) { return expert[a] < expert[b]; });
   const auto bytes = static_cast<size_t>(row_bytes(op.x.dtype, h));
+  if (op.capacity > 0) std::memset(op.expanded_x.data, 0, op.expanded_x.bytes());
+  int64_t ahead = 0;
   for (int64_t p = 0; p < slots; ++p) {
+    ahead = p > 0 && expert[order[p]] == expert[order[p - 1]] ? ahead + 1 : 0;
     const int64_t slot = order[p], number = row == nullptr ? slot : row[slot];
     if (number < 0 || number >= slots) {
       return fail(ErrorCode::invalid_argument,
                   fmt::format("moe_init_routing: row[{}] is {}, a value in [0, {}) wanted", slot, number, slots));
     }
-    op.place.as<int32_t>()[number] = static_cast<int32_t>(p);
+    const int64_t place = place_of(op, p, expert[slot], ahead);
+    op.place.as<int32_t>()[number] = static_cast<int32_t>(place);
     if (op.sorted_expert.present()) op.sorted_expert.as<int32_t>()[p] = expert[slot];
-    if (p >= copied) continue;
+    if (place < 0 || place >= copied) continue;
     const int64_t source = row == nullptr ? slot / k : number % n;
-    std::memcpy(row_of(op.expanded_x, p, h), row_of(op.x, source, h), bytes);
+    std::memcpy(row_of(op.expanded_x, place, h), row_of(op.x, source, h), bytes);
   }
   count_tokens(op, order);
   return {};
