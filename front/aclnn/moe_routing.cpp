@@ -82,17 +82,24 @@ aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(
         .in("expertIdx", call.op.expert, expertIdx)
         .out("expandedXOut", call.op.expanded_x, expandedXOut);
     call.out("expandedRowIdxOut", call.op.place, expandedRowIdxOut);
-    call.check.range("dropPadModeOptional", dropPadModeOptional, 0, 0);
-    call.check.range("expertTokensCountOrCumsumFlagOptional", expertTokensCountOrCumsumFlagOptional, 0, 2);
-    call.check.that(!expertTokensBeforeCapacityFlagOptional,
-                    "expertTokensBeforeCapacityFlagOptional is true, false wanted");
-    static_cast<void>(expertCapacityOptional);
-    static_cast<void>(expertTokensBeforeCapacityOutOptional);
-    static_cast<void>(expertNumOptional);
+    call.check.range("dropPadModeOptional", dropPadModeOptional, 0, 1);
+    const bool pads = dropPadModeOptional == 1;
+    call.check.range("expertTokensCountOrCumsumFlagOptional", expertTokensCountOrCumsumFlagOptional, 0, pads ? 0 : 2);
+    call.check.that(pads || !expertTokensBeforeCapacityFlagOptional,
+                    "expertTokensBeforeCapacityFlagOptional is true, false wanted (dropPadModeOptional is 0)");
+    if (pads) {
+      call.check.range("expertCapacityOptional", expertCapacityOptional, 1, INT32_MAX);
+      call.check.that(call.op.expanded_x.dim(0) == expertNumOptional, "expertNumOptional is {}, {} wanted ({})",
+                      expertNumOptional, call.op.expanded_x.dim(0), "the experts of expandedXOut");
+      call.op.capacity = expertCapacityOptional;
+    }
     if (expertTokensCountOrCumsumFlagOptional != 0) {
       call.out("expertTokensCountOrCumsumOutOptional", call.op.tokens, expertTokensCountOrCumsumOutOptional);
     }
-    call.op.counts = expertTokensCountOrCumsumFlagOptional == 2;
+    if (expertTokensBeforeCapacityFlagOptional) {
+      call.need("expertTokensBeforeCapacityOutOptional", call.op.tokens, expertTokensBeforeCapacityOutOptional);
+    }
+    call.op.counts = pads || expertTokensCountOrCumsumFlagOptional == 2;
     const int64_t slots = expertIdx == nullptr ? 0 : expertIdx->view.elements();
     call.check.that(activeNumOptional == 0 || activeNumOptional >= slots,
                     "activeNumOptional is {}, 0 or at least {} wanted", activeNumOptional, slots);
@@ -136,8 +143,11 @@ aclnnStatus aclnnMoeFinalizeRoutingV2GetWorkspaceSize(const aclTensor* expandedX
     call.in("x1Optional", call.op.skip1, x1Optional).in("x2Optional", call.op.skip2, x2Optional);
     call.in("biasOptional", call.op.bias, biasOptional).in("scalesOptional", call.op.scales, scalesOptional);
     call.in("expertIdxOptional", call.op.expert, expertIdxOptional).out("out", call.op.y, out);
-    call.check.that(dropPadMode == 0 || dropPadMode == 2, "dropPadMode is {}, 0 or 2 wanted", dropPadMode);
-    call.op.row_major = dropPadMode == 2;
+    call.check.range("dropPadMode", dropPadMode, 0, 3);
+    const bool padded = dropPadMode % 2 == 1;
+    call.check.that(!padded || call.op.expanded.rank == 3, "expandedX is {}, three dimensions wanted (dropPadMode {})",
+                    call.op.expanded.describe(), dropPadMode);
+    call.op.row_major = dropPadMode >= 2;
   });
 }
 

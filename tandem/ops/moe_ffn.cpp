@@ -135,7 +135,7 @@ Status place(MoeFfnBody& body) {
 }
 
 // The second linear: weighted over the experts and summed over ranks in one operator.
-Status plan_down(MoeFfnBody& body, Device& device) {
+Status plan_down(MoeFfnBody& body, std::string_view group, Device& device) {
   const MoeFfn& op = body.op;
   MmAllReduce down;
   const DType dtype = body.quantised ? DType::i8 : op.x.dtype;
@@ -144,7 +144,7 @@ Status plan_down(MoeFfnBody& body, Device& device) {
                             make_tensor(nullptr, DType::f32, {body.rows, op.top_k}), op.second_scale,
                             body.quantised ? make_tensor(nullptr, DType::f32, {body.rows, op.top_k}) : TensorView{}};
   down.y = make_tensor(op.y.data, op.y.dtype, {body.rows, body.hidden});
-  down.group = op.group;
+  down.group = group;
   auto made = make_body(down, device);
   if (!made) return fail(made.error());
   body.down = std::move(*made);
@@ -156,8 +156,9 @@ Status plan_down(MoeFfnBody& body, Device& device) {
 template <>
 const OperatorTable<MoeFfn>& table_of<MoeFfn>() {
   static constexpr OperatorTable<MoeFfn> kTable{
-      kName, "y = sum of weight * (act(x @ first) @ second) over the top_k experts of softmax(x @ router)",
-      kFields, kNumbers, check_moe, nullptr};
+      kName,     "y = sum of weight * (act(x @ first) @ second) over the top_k experts of softmax(x @ router)",
+      kFields,   kNumbers,
+      check_moe, nullptr};
   return kTable;
 }
 
@@ -168,8 +169,8 @@ Fingerprint MoeFfnBody::fingerprint() const {
   print.n = hidden;
   print.output = op.y.dtype;
   print.tail = op.expert_parallel ? 1 : 0;
-  std::vector<int64_t> rest = {experts,      op.top_k, op.capacity, op.normalise, op.gated, op.pad,
-                               static_cast<int64_t>(op.activation)};
+  std::vector<int64_t> rest = {
+      experts, op.top_k, op.capacity, op.normalise, op.gated, op.pad, static_cast<int64_t>(op.activation)};
   // A rank without experts cannot tell how the others' are stored.
   if (!op.expert_parallel) rest.push_back(quantised);
   rest.insert(rest.end(), owner.begin(), owner.end());
@@ -202,7 +203,7 @@ Expected<Plan> plan(const MoeFfn& op, Device& device) {
   if (op.expert_parallel) {
     ready = place(*body);
   } else if (body->rows > 0) {
-    ready = plan_down(*body, device);
+    ready = plan_down(*body, op.group, device);
   }
   if (!ready) return fail(ready.error());
   return Plan(std::move(body));

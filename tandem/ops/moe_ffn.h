@@ -19,23 +19,24 @@ namespace tandem {
 //   logits = x @ router                       f32 sums; router and x keep their 16 (or 32) bits, nothing is quantised
 //   expert, weight = top_k of softmax(logits) largest logits, ties to the lowest id, stored in rising id;
 //                                             normalise: a row's weights add up to 1
-//   inner  = act(x @ first[expert])           gated: silu(left half) * right half, else `activation`; rounded to x's dtype
-//   y      = sum over the row's experts, rising id, of weight * (inner @ second[expert])        one rounding to x's dtype
+//   inner  = act(x @ first[expert])           gated: silu(left half) * right half, else `activation`; rounded to x's
+//   dtype y      = sum over the row's experts, rising id, of weight * (inner @ second[expert])        one rounding to
+//   x's dtype
 //
 //   x (.., h) f32, f16, bf16; router (h, E) like x; first (h, f) or, gated, (h, 2f); second (f, h); y like x.
-//   first and second are like x, or int8 with first_scale (f or 2f) and second_scale (h) each: rows of x and of inner are
-//   quantised dynamically (W8A8).
+//   first and second are like x, or int8 with first_scale (f or 2f) and second_scale (h) each: rows of x and of inner
+//   are quantised dynamically (W8A8).
 //
 // Tensor-parallel: every rank has the same x and its columns of all E first (gated: of both halves) and rows of all E
-// second; y is summed over ranks. f may be 0 on some ranks. Expert-parallel: every rank has rows of x of its own (none is
-// legal), which it finds in y, and whole experts: those that `owner` gives it, in rising id. Rows travel to their experts
-// and back. Either way, at 1, 2, 4 and 8 ranks and wherever experts live, rows have the same bits, the rows of all ranks
-// taken in rank order (tensor-parallel where ranks divide f; docs/numerics.md).
+// second; y is summed over ranks. f may be 0 on some ranks. Expert-parallel: every rank has rows of x of its own (none
+// is legal), which it finds in y, and whole experts: those that `owner` gives it, in rising id. Rows travel to their
+// experts and back. Either way, at 1, 2, 4 and 8 ranks and wherever experts live, rows have the same bits, the rows of
+// all ranks taken in rank order (tensor-parallel where ranks divide f; docs/numerics.md).
 //
-// Load: tokens[e] counts the rows that chose e on all ranks, imbalance = E * max(tokens) / sum(tokens) (1: even; 1 without
-// rows). capacity C > 0 keeps the first C rows of an expert in the order of rows and drops others: they add nothing, in
-// `expert` they are -1 and in `weight` 0, and `dropped` counts them; with `pad` every expert computes exactly C rows,
-// zeros where it has fewer, which changes no bit.
+// Load: tokens[e] counts the rows that chose e on all ranks, imbalance = E * max(tokens) / sum(tokens) (1: even; 1
+// without rows). capacity C > 0 keeps the first C rows of an expert in the order of rows and drops others: they add
+// nothing, in `expert` they are -1 and in `weight` 0, and `dropped` counts them; with `pad` every expert computes
+// exactly C rows, zeros where it has fewer, which changes no bit.
 //
 // Errors: null_argument, invalid_argument at plan(); mismatch (any of E, top_k, capacity, form, owner, ... differs
 // between ranks), peer_lost, timed_out, out_of_memory at run.

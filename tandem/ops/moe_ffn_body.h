@@ -16,10 +16,12 @@ struct MoeFfnBody final : Plan::Body {
   const KernelTable* table = nullptr;
   int64_t rows = 0, hidden = 0, experts = 0, inner = 0;  // inner: columns of this rank's first without the gate
   bool quantised = false;
-  // Expert-parallel: ids in the order of their ranks, where each stands in it, and this rank's experts [mine, mine_end).
+  // Expert-parallel: ids in the order of their ranks, where each stands in it, and this rank's experts [mine,
+  // mine_end).
   std::vector<int32_t> by_owner, position, owner;
   int64_t mine = 0, mine_end = 0;
-  // Tensor-parallel: the second linear with its weighted sum and all-reduce; addresses of operands are filled in at run.
+  // Tensor-parallel: the second linear with its weighted sum and all-reduce; addresses of operands are filled in at
+  // run.
   std::shared_ptr<MmAllReduceBody> down;
 
   size_t workspace_bytes() const override { return empty() ? 0 : 512; }

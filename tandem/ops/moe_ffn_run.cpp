@@ -6,9 +6,9 @@
 #include "tandem/comm/collectives.h"
 #include "tandem/comm/tree.h"
 #include "tandem/ops/expert_product.h"
+#include "tandem/ops/grouped_matmul.h"
 #include "tandem/ops/moe_ffn_body.h"
 #include "tandem/ops/moe_routing.h"
-#include "tandem/ops/grouped_matmul.h"
 #include "tandem/ops/product.h"
 
 namespace tandem {
@@ -50,8 +50,13 @@ struct Rows {
 class Run {
  public:
   Run(const MoeFfnBody& body, Lane& lane)
-      : b_(body), op_(body.op), lane_(lane), work_{*body.table, lane}, mark_(*lane.scratch),
-        ranks_(body.comm->size()), rank_(body.comm->rank()) {}
+      : b_(body),
+        op_(body.op),
+        lane_(lane),
+        work_{*body.table, lane},
+        mark_(*lane.scratch),
+        ranks_(body.comm->size()),
+        rank_(body.comm->rank()) {}
 
   Status all() {
     if (auto status = announce(); !status) return status;
@@ -90,9 +95,9 @@ class Run {
   Work work_;
   Scratch::Mark mark_;
   const int ranks_, rank_;
-  TensorView expert_, weight_;          // (rows, top_k), -1 and 0 where dropped
-  std::vector<int64_t> counts_;         // [rank][expert] choices; tensor-parallel: of this rank alone
-  std::vector<int64_t> tokens_;         // [expert]
+  TensorView expert_, weight_;   // (rows, top_k), -1 and 0 where dropped
+  std::vector<int64_t> counts_;  // [rank][expert] choices; tensor-parallel: of this rank alone
+  std::vector<int64_t> tokens_;  // [expert]
   int64_t dropped_ = 0;
   TensorView expanded_, place_, ends_;  // rows by expert, where each slot went, rows of each expert
   TensorView hidden_, act_;
@@ -435,9 +440,8 @@ Status Run::come_back(const Journey& way, const TensorView& leaves) {
     inputs[slot] = none ? nothing : returned.as<const float>() + place_.as<const int32_t>()[slot] * width;
   }
   for (int64_t row = 0; row < b_.rows; ++row) targets[row] = sums.as<float>() + row * b_.hidden;
-  work_.kernels.gemm.combine({b_.rows, b_.hidden, kLeaves, static_cast<int>(op_.top_k), inputs,
-                              weight_.as<const float>(), targets},
-                             lane_);
+  work_.kernels.gemm.combine(
+      {b_.rows, b_.hidden, kLeaves, static_cast<int>(op_.top_k), inputs, weight_.as<const float>(), targets}, lane_);
   work_.kernels.reduce.cast({sums.elements(), sums.data, DType::f32, op_.y.data, op_.y.dtype}, lane_);
   return {};
 }

@@ -28,7 +28,8 @@ constexpr Field<MoeInitRouting> kInit[] = {
     {{"x", Role::input, "f32 f16 bf16 i8", "n h", "tokens"}, &MoeInitRouting::x},
     {{"row", Role::option, "i32", "n k", "numbers of the slots"}, &MoeInitRouting::row},
     {{"expert", Role::input, "i32", "n k", "ids"}, &MoeInitRouting::expert},
-    {{"expanded_x", Role::output, "=x", "slots h | experts capacity h", "tokens by expert"}, &MoeInitRouting::expanded_x},
+    {{"expanded_x", Role::output, "=x", "slots h | experts capacity h", "tokens by expert"},
+     &MoeInitRouting::expanded_x},
     {{"place", Role::output, "i32", "all", "where each slot went"}, &MoeInitRouting::place},
     {{"sorted_expert", Role::option_output, "i32", "all", "ids in order"}, &MoeInitRouting::sorted_expert},
     {{"tokens", Role::option_output, "i32 i64", "e", "rising counts of the experts"}, &MoeInitRouting::tokens},
@@ -39,7 +40,8 @@ constexpr Number<MoeInitRouting> kInitNumbers[] = {
     {"capacity", "slots an expert takes, padded; 0: all", &MoeInitRouting::capacity, {0, INT32_MAX}}};
 
 constexpr Field<MoeFinalizeRouting> kFinalize[] = {
-    {{"expanded", Role::input, kFloats, "slots h", "results by expert"}, &MoeFinalizeRouting::expanded},
+    {{"expanded", Role::input, kFloats, "slots h | padded capacity h", "results by expert"},
+     &MoeFinalizeRouting::expanded},
     {{"place", Role::input, "i32", "all", "where each slot went"}, &MoeFinalizeRouting::place},
     {{"skip1", Role::option, "=expanded", "n h", "added to each row"}, &MoeFinalizeRouting::skip1},
     {{"skip2", Role::option, "=expanded", "n h", "added to each row"}, &MoeFinalizeRouting::skip2},
@@ -182,7 +184,7 @@ struct Slots {
 
 // Rows of the experts (+ bias) in f32, in the order the sum takes them.
 Expected<Slots> gather(const MoeFinalizeRouting& op, Work& work) {
-  const int64_t n = op.y.dim(0), k = slots_of_row(op), h = op.y.dim(1), count = op.expanded.dim(0);
+  const int64_t n = op.y.dim(0), k = slots_of_row(op), h = op.y.dim(1), count = op.expanded.row_count();
   Scratch& scratch = *work.lane.scratch;
   Slots slots{scratch.take_array<const float*>(n * k), scratch.take_array<float>(n * k)};
   auto* rows = scratch.take_array<float>((n * k + 1) * h);

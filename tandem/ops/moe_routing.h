@@ -19,9 +19,10 @@ struct MoeGating {
 };
 
 // Sorts the (n, k) expert ids stably: expanded_x[p] = the x row of the p-th slot (for the first `active` rows' worth of
-// slots), place[slot] = p, sorted_expert the ids in order. With `capacity` C, expanded_x is (E, C, h): the first C slots of
-// each expert stand in its part, zeros behind them, place = expert * C + position, and -1 for slots beyond. A slot's number is row[i][j] (its x row: number % n), or
-// i * k + j without `row`; places are stored under the same number. tokens: rising counts of each expert.
+// slots), place[slot] = p, sorted_expert the ids in order. With `capacity` C, expanded_x is (E, C, h): the first C
+// slots of each expert stand in its part, zeros behind them, place = expert * C + position, and -1 for slots beyond. A
+// slot's number is row[i][j] (its x row: number % n), or i * k + j without `row`; places are stored under the same
+// number. tokens: rising counts of each expert.
 struct MoeInitRouting {
   TensorView x, row, expert, expanded_x, place, sorted_expert, tokens;
   int64_t active = 0;   // rows of x whose slots are copied; 0: all

@@ -416,9 +416,12 @@ std::vector<Form> routing() {
        aclnnMoeInitRouting},
       {"aclnnMoeInitRoutingV2",
        [](V& v) {
-         return aclnnMoeInitRoutingV2GetWorkspaceSize(v.tensor("x"), v.tensor("expert"), 0, 0, 0, 0, v.integer("flag"),
-                                                      false, v.tensor("expanded_x"), v.tensor("place"),
-                                                      v.tensor("tokens"), nullptr, &v.size, &v.executor);
+         const int64_t capacity = v.integer("capacity");
+         const bool before = v.integer("before") != 0;
+         return aclnnMoeInitRoutingV2GetWorkspaceSize(
+             v.tensor("x"), v.tensor("expert"), 0, capacity, v.integer("expert_num"), capacity == 0 ? 0 : 1,
+             v.integer("flag"), before, v.tensor("expanded_x"), v.tensor("place"),
+             before ? nullptr : v.tensor("tokens"), before ? v.tensor("tokens") : nullptr, &v.size, &v.executor);
        },
        aclnnMoeInitRoutingV2},
       {"aclnnMoeFinalizeRouting",
@@ -432,7 +435,8 @@ std::vector<Form> routing() {
        [](V& v) {
          return aclnnMoeFinalizeRoutingV2GetWorkspaceSize(
              v.tensor("expanded"), v.tensor("place"), v.tensor("skip1"), v.tensor("skip2"), v.tensor("bias"),
-             v.tensor("scales"), v.tensor("expert"), v.integer("row_major") * 2, v.tensor("y"), &v.size, &v.executor);
+             v.tensor("scales"), v.tensor("expert"), v.integer("row_major") * 2 + v.integer("padded"), v.tensor("y"),
+             &v.size, &v.executor);
        },
        aclnnMoeFinalizeRoutingV2},
   };
