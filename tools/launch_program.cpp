@@ -1,238 +1,200 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/launch_program.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
-#include <memory>
+#include <filesystem>
+#include <sstream>
 
 #include "tandem/base/env.h"
-#include "tandem/base/status.h"
+#include "tandem/base/json.h"
 #include "tandem/exec/wait.h"
+#include "tools/launch_job.h"
+#include "tools/launch_order.h"
 #include "tools/report.h"
-#include "tools/spawned.h"
 
 namespace tandem::tool {
 namespace {
 
-constexpr double kTermSeconds = 2;   // from SIGTERM to SIGKILL
-constexpr double kDrainSeconds = 1;  // for output, should somebody still hold a pipe open
-constexpr std::array kForwarded = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT};
+constexpr size_t kMostHostsFile = size_t{1} << 20;
+constexpr size_t kMostOrder = size_t{1} << 20;
+constexpr double kOrderSeconds = 30;
+constexpr int kFirstPort = 20'000, kPorts = 10'000;  // below what kernels give to outgoing connections
 
-bool ends_the_job(int signal) { return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT; }
-
-class LaunchedJob {
- public:
-  explicit LaunchedJob(const LaunchFlags& flags) : flags_(flags) {}
-  ~LaunchedJob() {
-    kill_left();
-    ::sigprocmask(SIG_SETMASK, &before_, nullptr);
-  }
-  LaunchedJob(const LaunchedJob&) = delete;
-  LaunchedJob& operator=(const LaunchedJob&) = delete;
-
-  int run();
-
- private:
-  enum class Stage { running, grace, terminated, killed };
-
-  Status prepare();
-  Status start_all();
-  void look_once(int timeout_ms);
-  void read_signals();
-  void pass_on(int signal);
-  void reap();
-  void note_end(size_t rank, int wait_status);
-  void escalate();
-  void drain();
-  void kill_left();
-  bool any_alive() const;
-  void signal_all(int signal);
-  void begin(Stage stage, double seconds);
-  int exit_code() const;
-
-  const LaunchFlags& flags_;
-  sigset_t signals_{};
-  sigset_t before_{};
-  OwnedDescriptor signal_fd_;
-  std::vector<std::unique_ptr<SpawnedRank>> ranks_;
-  Stage stage_ = Stage::running;
-  Deadline deadline_ = Deadline::never();
-  int first_failure_ = -1;  // exit code
-  int stopped_by_ = 0;      // signal that ended the job from outside
-};
-
-// Orphans of the ranks become our children, so that kill_left() finds them.
-Status LaunchedJob::prepare() {
-  sigemptyset(&signals_);
-  sigaddset(&signals_, SIGCHLD);
-  for (const int signal : kForwarded) sigaddset(&signals_, signal);
-  ::sigprocmask(SIG_BLOCK, &signals_, &before_);
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  signal_fd_ = OwnedDescriptor(::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (signal_fd_.get() >= 0) return {};
-  return fail(ErrorCode::io, fmt::format("signalfd: {}", std::strerror(errno)));
+int refused(const Error& error) {
+  return report_failure(error.message.starts_with("launch") ? error.message : "launch: " + error.message, false);
 }
 
-Expected<std::string> job_name() {
-  std::array<unsigned char, 16> bytes{};
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-    return fail(ErrorCode::io, fmt::format("getrandom: {}", std::strerror(errno)));
-  }
-  return fmt::format("{:02x}", fmt::join(bytes, ""));
+template <class T>
+Status draw(T& bytes) {
+  if (::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size())) return {};
+  return fail(ErrorCode::io, fmt::format("getrandom: {}", std::strerror(errno)));
 }
 
-Status LaunchedJob::start_all() {
-  const auto job = job_name();
-  const auto port = free_port();
-  if (!job) return fail(job.error());
-  for (int rank = 0; rank < flags_.ranks; ++rank) {
-    const std::vector<EnvSetting> settings = {{"RANK", std::to_string(rank)},
-                                              {"WORLD_SIZE", std::to_string(flags_.ranks)},
-                                              {"LOCAL_RANK", std::to_string(rank)},
-                                              {"LOCAL_WORLD_SIZE", std::to_string(flags_.ranks)},
-                                              {"MASTER_ADDR", "127.0.0.1"},
-                                              {"MASTER_PORT", std::to_string(port)},
-                                              {"TANDEM_JOB", *job}};
-    auto made = SpawnedRank::start(rank, flags_.program, env_for_child(settings), before_);
-    if (!made) return fail(made.error());
-    ranks_.push_back(std::move(*made));
+Expected<LaunchOrder> order_of(const LaunchFlags& flags) {
+  LaunchOrder order;
+  std::array<unsigned char, 16> job{};
+  if (Status s = draw(job); !s) return fail(s.error());
+  order.job = fmt::format("{:02x}", fmt::join(job, ""));
+  order.ranks = order.world = std::max(flags.ranks, 1);
+  order.grace_s = flags.grace_s;
+  order.prefix = flags.prefix;
+  order.variables = flags.variables;
+  order.program = flags.program;
+  return order;
+}
+
+std::vector<std::string> environment_of(const LaunchOrder& order, int local) {
+  std::vector<EnvSetting> settings = {{"RANK", std::to_string(order.first + local)},
+                                      {"WORLD_SIZE", std::to_string(order.world)},
+                                      {"LOCAL_RANK", std::to_string(local)},
+                                      {"LOCAL_WORLD_SIZE", std::to_string(order.ranks)},
+                                      {"MASTER_ADDR", order.master},
+                                      {"MASTER_PORT", std::to_string(order.port)},
+                                      {"TANDEM_JOB", order.job}};
+  for (const std::string& variable : order.variables) {
+    const size_t equals = variable.find('=');
+    settings.push_back({std::string_view(variable).substr(0, equals), variable.substr(equals + 1)});
+  }
+  return env_for_child(settings);
+}
+
+Status start_ranks(LaunchedJob& job, const LaunchOrder& order, bool agent) {
+  for (int local = 0; local < order.ranks; ++local) {
+    const int rank = order.first + local;
+    // A terminal is for the foreground group; a file or pipe is for rank 0.
+    const bool reads = rank == 0 && !agent && ::isatty(STDIN_FILENO) == 0;
+    const SpawnPlan plan{fmt::format("rank {}", rank),
+                         order.prefix ? fmt::format("[{}] ", rank) : "",
+                         order.program,
+                         environment_of(order, local),
+                         order.folder,
+                         reads ? STDIN_FILENO : -1};
+    if (Status s = job.start(plan); !s) return s;
   }
   return {};
 }
 
-bool LaunchedJob::any_alive() const {
-  return std::ranges::any_of(ranks_, [](const auto& rank) { return rank->alive(); });
+int launch_here(const LaunchOrder& order, bool agent) {
+  LaunchedJob job(order.grace_s);
+  if (Status s = job.prepare(); !s) return refused(s.error());
+  if (agent) job.obey(STDIN_FILENO);
+  if (Status s = start_ranks(job, order, agent); !s) return refused(s.error());
+  return job.watch();
 }
 
-void LaunchedJob::signal_all(int signal) {
-  for (const auto& rank : ranks_) rank->signal(signal);
+// --- several hosts
+
+std::vector<std::string> words_of(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> words;
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
 }
 
-void LaunchedJob::begin(Stage stage, double seconds) {
-  stage_ = stage;
-  deadline_ = Deadline::after_seconds(std::max(seconds, 1e-3));  // 0 would be never
+// For a POSIX shell.
+std::string quoted(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
 }
 
-void LaunchedJob::pass_on(int signal) {
-  const bool again = ends_the_job(signal) && stopped_by_ != 0;
-  signal_all(again ? SIGKILL : signal);
-  if (signal == SIGTSTP) ::raise(SIGSTOP);
-  if (!ends_the_job(signal) || again) return;
-  stopped_by_ = signal;
-  if (stage_ == Stage::running) begin(Stage::grace, flags_.grace_s);
+Expected<std::vector<HostSlots>> hosts_of(const LaunchFlags& flags) {
+  const auto text = read_file(flags.hosts, kMostHostsFile);
+  if (!text) return fail(text.error());
+  const auto hosts = read_hosts(*text, flags.hosts);
+  if (!hosts) return fail(hosts.error());
+  return share_ranks(*hosts, flags.ranks);
 }
 
-void LaunchedJob::read_signals() {
-  signalfd_siginfo info{};
-  while (::read(signal_fd_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    if (info.ssi_signo == SIGCHLD) continue;
-    pass_on(static_cast<int>(info.ssi_signo));
+// What this library reads is the same on all hosts, but for what names a host.
+std::vector<std::string> shared_variables() {
+  constexpr std::array<std::string_view, 2> kOwn = {"TANDEM_HOST_ID", "TANDEM_JOB"};
+  std::vector<std::string> shared;
+  for (const EnvVariable& variable : env_table()) {
+    if (!variable.name.starts_with("TANDEM_") || std::ranges::count(kOwn, variable.name) != 0) continue;
+    if (const auto value = env_text(variable.name)) shared.push_back(fmt::format("{}={}", variable.name, *value));
   }
+  return shared;
 }
 
-void LaunchedJob::note_end(size_t rank, int wait_status) {
-  const int code = ranks_[rank]->ended(wait_status);
-  if (code == 0) return;
-  report_line(ranks_[rank]->ending());
-  if (first_failure_ >= 0) return;
-  first_failure_ = code;
-  if (stage_ == Stage::running) begin(Stage::grace, flags_.grace_s);
-}
-
-// While a rank is not yet reaped its number is nobody else's: the moment to kill what is left of its group.
-void LaunchedJob::reap() {
-  siginfo_t info{};
-  while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
-    const pid_t pid = info.si_pid;
-    const auto found = std::ranges::find(ranks_, pid, [](const auto& rank) { return rank->pid(); });
-    if (found != ranks_.end()) (*found)->signal(SIGKILL);
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    if (found != ranks_.end()) note_end(static_cast<size_t>(found - ranks_.begin()), status);
-    info = {};
+Status start_hosts(LaunchedJob& job, const LaunchFlags& flags, LaunchOrder order, const std::vector<HostSlots>& hosts) {
+  std::error_code error;
+  const std::string own = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  const std::string tool = flags.remote_tool.empty() ? own : flags.remote_tool;
+  order.world = 0;
+  for (const HostSlots& host : hosts) order.world += host.slots;
+  order.first = 0;
+  for (const HostSlots& host : hosts) {
+    order.ranks = host.slots;
+    SpawnPlan plan{fmt::format("the launcher on {}", host.name), "", words_of(flags.remote_shell),
+                   env_for_child(std::span<const EnvSetting>()), "", -1};
+    plan.program.push_back(host.name);
+    plan.program.push_back(fmt::format("exec {} launch --agent", quoted(tool)));
+    if (Status s = job.start_far(std::move(plan), order_line(order)); !s) return s;
+    order.first += host.slots;
   }
+  return {};
 }
 
-void LaunchedJob::escalate() {
-  if (!deadline_.passed()) return;
-  if (stage_ == Stage::grace) {
-    signal_all(SIGTERM);
-    signal_all(SIGCONT);  // a stopped rank could not see it
-    begin(Stage::terminated, kTermSeconds);
-  } else if (stage_ == Stage::terminated) {
-    signal_all(SIGKILL);
-    begin(Stage::killed, kTermSeconds);
+int launch_hosts(const LaunchFlags& flags, LaunchOrder order) {
+  const auto hosts = hosts_of(flags);
+  if (!hosts) return refused(hosts.error());
+  std::array<unsigned char, 4> random{};
+  if (Status s = draw(random); !s) return refused(s.error());
+  uint32_t number = 0;
+  std::memcpy(&number, random.data(), sizeof number);
+  const std::string& first = hosts->front().name;
+  order.master = first.substr(first.rfind('@') + 1);
+  order.port = flags.port != 0 ? flags.port : kFirstPort + static_cast<int>(number % kPorts);
+  std::error_code error;
+  order.folder = std::filesystem::current_path(error).string();
+  for (std::string& variable : shared_variables()) order.variables.push_back(std::move(variable));
+  LaunchedJob job(order.grace_s);
+  if (Status s = job.prepare(); !s) return refused(s.error());
+  if (Status s = start_hosts(job, flags, std::move(order), *hosts); !s) return refused(s.error());
+  return job.watch();
+}
+
+// The first line of standard input, byte by byte: what follows is read later.
+Expected<std::string> order_from_input() {
+  const Deadline end = Deadline::after_seconds(kOrderSeconds);
+  std::string line;
+  while (line.size() < kMostOrder && !end.passed()) {
+    pollfd wait{STDIN_FILENO, POLLIN, 0};
+    char byte = 0;
+    if (::poll(&wait, 1, 100) == 0) continue;
+    const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    if (byte == '\n') return line;
+    line += byte;
   }
+  return fail(ErrorCode::malformed, "launch: no order on standard input; --agent is for `tandem launch --hosts`");
 }
 
-void LaunchedJob::look_once(int timeout_ms) {
-  std::vector<pollfd> waits{{signal_fd_.get(), POLLIN, 0}};
-  for (const auto& rank : ranks_) rank->add_to(waits);
-  ::poll(waits.data(), waits.size(), timeout_ms);
-  for (const auto& rank : ranks_) rank->read_output(flags_.prefix);
-  read_signals();
-  reap();
-  escalate();
-  // Nobody reads the output any more, as behind `| head`: the job has no use.
-  if (output_failed() && stage_ == Stage::running) {
-    first_failure_ = 128 + SIGPIPE;
-    begin(Stage::grace, 0);
-  }
-}
-
-// What is still in the pipes.
-void LaunchedJob::drain() {
-  const Deadline end = Deadline::after_seconds(kDrainSeconds);
-  const auto open = [](const auto& rank) { return rank->open(); };
-  while (std::ranges::any_of(ranks_, open) && !end.passed()) look_once(20);
-  for (const auto& rank : ranks_) rank->flush(flags_.prefix);
-}
-
-// Kills ranks that still run, then what left their groups and became our child since.
-void LaunchedJob::kill_left() {
-  signal_all(SIGKILL);
-  for (int round = 0; round < 100; ++round) {
-    const std::vector<pid_t> left = own_children();
-    for (const pid_t pid : left) ::kill(pid, SIGKILL);
-    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
-    }
-    if (left.empty()) break;
-    ::usleep(1'000);
-  }
-}
-
-int LaunchedJob::exit_code() const {
-  if (stopped_by_ != 0) return 128 + stopped_by_;
-  return std::max(first_failure_, 0);
-}
-
-int LaunchedJob::run() {
-  if (Status s = prepare(); !s) return report_failure("launch: " + s.error().message, false);
-  if (Status s = start_all(); !s) {
-    signal_all(SIGKILL);
-    return report_failure("launch: " + s.error().message, false);
-  }
-  constexpr int kSliceMs = 100;
-  while (any_alive()) look_once(kSliceMs);
-  kill_left();
-  drain();
-  return exit_code();
+int launch_as_agent() {
+  const auto line = order_from_input();
+  if (!line) return refused(line.error());
+  const auto order = read_order(*line);
+  return order ? launch_here(*order, true) : refused(order.error());
 }
 
 }  // namespace
 
-int launch_program(const LaunchFlags& flags) { return LaunchedJob(flags).run(); }
+int launch_program(const LaunchFlags& flags) {
+  if (flags.agent) return launch_as_agent();
+  auto order = order_of(flags);
+  if (!order) return refused(order.error());
+  if (!flags.hosts.empty()) return launch_hosts(flags, std::move(*order));
+  order->port = free_port();
+  return launch_here(*order, false);
+}
 
 }  // namespace tandem::tool

@@ -24,23 +24,6 @@ constexpr int kCannotRun = 127;      // as a shell says it
 
 bool g_output_failed = false;
 
-void write_all(int target, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(target, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno == EAGAIN) {
-      pollfd wait{target, POLLOUT, 0};
-      ::poll(&wait, 1, 100);
-      continue;
-    }
-    if (written <= 0) {
-      g_output_failed = true;
-      return;
-    }
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-}
-
 std::vector<char*> pointers(const std::vector<std::string>& texts) {
   std::vector<char*> result;
   for (const std::string& text : texts) result.push_back(const_cast<char*>(text.data()));
@@ -48,23 +31,11 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return result;
 }
 
-struct Pipe {
-  OwnedDescriptor reading, writing;
-};
-
-Expected<Pipe> make_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(ErrorCode::io, fmt::format("pipe2: {}", std::strerror(errno)));
-  Pipe made{OwnedDescriptor(ends[0]), OwnedDescriptor(ends[1])};
-  ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  return made;
-}
-
 // What the child needs; made before fork().
 struct ChildPlan {
   pid_t parent;
-  int out, err;
-  bool reads_stdin;
+  int out, err, input;
+  const char* folder;  // null: as it is
   const sigset_t* mask;
   char* const* arguments;
   char* const* environment;
@@ -77,10 +48,11 @@ struct ChildPlan {
   if (::getppid() != plan.parent) ::_exit(kCannotRun);
   ::dup2(plan.out, STDOUT_FILENO);
   ::dup2(plan.err, STDERR_FILENO);
-  if (!plan.reads_stdin) ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
+  if (plan.input != STDIN_FILENO) ::dup2(plan.input >= 0 ? plan.input : ::open("/dev/null", O_RDONLY), STDIN_FILENO);
   ::signal(SIGPIPE, SIG_DFL);
   ::sigprocmask(SIG_SETMASK, plan.mask, nullptr);
-  ::execvpe(plan.arguments[0], plan.arguments, plan.environment);
+  if (plan.folder == nullptr || ::chdir(plan.folder) == 0)
+    ::execvpe(plan.arguments[0], plan.arguments, plan.environment);
   char text[] = "tandem launch: the program could not be run: ", end[] = "\n";
   char* reason = const_cast<char*>(strerrordesc_np(errno));
   const iovec parts[] = {{text, sizeof text - 1}, {reason, std::strlen(reason)}, {end, 1}};
@@ -90,25 +62,53 @@ struct ChildPlan {
 
 }  // namespace
 
-SpawnedRank::SpawnedRank(int rank, OwnedDescriptor out, OwnedDescriptor err)
-    : rank_(rank), out_{std::move(out), STDOUT_FILENO, {}}, err_{std::move(err), STDERR_FILENO, {}} {}
+bool write_all(int target, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(target, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno == EAGAIN) {
+      pollfd wait{target, POLLOUT, 0};
+      ::poll(&wait, 1, 100);
+      continue;
+    }
+    if (written <= 0) return false;
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+  return true;
+}
 
-Expected<std::unique_ptr<SpawnedRank>> SpawnedRank::start(int rank, const std::vector<std::string>& program,
-                                                          const std::vector<std::string>& environment,
-                                                          const sigset_t& mask) {
+Expected<Pipe> make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(ErrorCode::io, fmt::format("pipe2: {}", std::strerror(errno)));
+  Pipe made{OwnedDescriptor(ends[0]), OwnedDescriptor(ends[1])};
+  ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  return made;
+}
+
+SpawnedRank::SpawnedRank(const SpawnPlan& plan, OwnedDescriptor out, OwnedDescriptor err)
+    : name_(plan.name),
+      prefix_(plan.prefix),
+      out_{std::move(out), STDOUT_FILENO, {}},
+      err_{std::move(err), STDERR_FILENO, {}} {}
+
+Expected<std::unique_ptr<SpawnedRank>> SpawnedRank::start(const SpawnPlan& plan, const sigset_t& mask) {
   auto out = make_pipe();
   auto err = make_pipe();
   if (!out || !err) return fail(out ? err.error() : out.error());
-  const auto arguments = pointers(program);
-  const auto variables = pointers(environment);
-  // A terminal is for the foreground group; a file or pipe is for rank 0.
-  const bool reads_stdin = rank == 0 && ::isatty(STDIN_FILENO) == 0;
-  const ChildPlan plan{::getpid(), out->writing.get(), err->writing.get(), reads_stdin,
-                       &mask,      arguments.data(),   variables.data()};
-  std::unique_ptr<SpawnedRank> made(new SpawnedRank(rank, std::move(out->reading), std::move(err->reading)));
+  const auto arguments = pointers(plan.program);
+  const auto variables = pointers(plan.environment);
+  const ChildPlan child{::getpid(),
+                        out->writing.get(),
+                        err->writing.get(),
+                        plan.input,
+                        plan.folder.empty() ? nullptr : plan.folder.c_str(),
+                        &mask,
+                        arguments.data(),
+                        variables.data()};
+  std::unique_ptr<SpawnedRank> made(new SpawnedRank(plan, std::move(out->reading), std::move(err->reading)));
   made->pid_ = ::fork();
-  if (made->pid_ == 0) become(plan);
-  if (made->pid_ < 0) return fail(ErrorCode::io, fmt::format("rank {}: fork: {}", rank, std::strerror(errno)));
+  if (made->pid_ == 0) become(child);
+  if (made->pid_ < 0) return fail(ErrorCode::io, fmt::format("{}: fork: {}", plan.name, std::strerror(errno)));
   ::setpgid(made->pid_, made->pid_);  // in both, so that neither can be too late
   made->alive_ = true;
   return made;
@@ -124,10 +124,10 @@ void SpawnedRank::add_to(std::vector<pollfd>& waits) const {
   }
 }
 
-void SpawnedRank::pass_lines(Stream& stream, bool prefix, bool all) const {
+void SpawnedRank::pass_lines(Stream& stream, bool all) const {
   std::string text;
   const auto add = [&](std::string_view line) {
-    if (prefix) text += fmt::format("[{}] ", rank_);
+    text += prefix_;
     text += line;
   };
   std::string_view rest = stream.line;
@@ -140,11 +140,11 @@ void SpawnedRank::pass_lines(Stream& stream, bool prefix, bool all) const {
     text += '\n';
     rest = {};
   }
-  write_all(stream.target, text);
+  if (!write_all(stream.target, text)) g_output_failed = true;
   stream.line = std::string(rest);
 }
 
-void SpawnedRank::read_stream(Stream& stream, bool prefix) const {
+void SpawnedRank::read_stream(Stream& stream) const {
   std::array<char, kMostLine> buffer;
   constexpr int kReads = 16;  // then it is the other ranks' turn
   for (int i = 0; i < kReads && stream.pipe.get() >= 0; ++i) {
@@ -153,18 +153,18 @@ void SpawnedRank::read_stream(Stream& stream, bool prefix) const {
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) stream.pipe.reset();
     if (got > 0) stream.line.append(buffer.data(), static_cast<size_t>(got));
-    pass_lines(stream, prefix, got <= 0);
+    pass_lines(stream, got <= 0);
   }
 }
 
-void SpawnedRank::read_output(bool prefix) {
-  read_stream(out_, prefix);
-  read_stream(err_, prefix);
+void SpawnedRank::read_output() {
+  read_stream(out_);
+  read_stream(err_);
 }
 
-void SpawnedRank::flush(bool prefix) {
+void SpawnedRank::flush() {
   for (Stream* stream : {&out_, &err_}) {
-    pass_lines(*stream, prefix, true);
+    pass_lines(*stream, true);
     stream->pipe.reset();
   }
 }
@@ -178,14 +178,16 @@ int SpawnedRank::ended(int wait_status) {
 std::string SpawnedRank::ending() const {
   if (WIFSIGNALED(wait_status_)) {
     const int number = WTERMSIG(wait_status_);
-    return fmt::format("rank {} (process {}) was killed by signal {} ({})", rank_, pid_, number, ::strsignal(number));
+    return fmt::format("{} (process {}) was killed by signal {} ({})", name_, pid_, number, ::strsignal(number));
   }
-  return fmt::format("rank {} (process {}) ended with exit code {}", rank_, pid_, WEXITSTATUS(wait_status_));
+  return fmt::format("{} (process {}) ended with exit code {}", name_, pid_, WEXITSTATUS(wait_status_));
 }
 
 bool output_failed() { return g_output_failed; }
 
-void report_line(const std::string& text) { write_all(STDERR_FILENO, fmt::format("tandem launch: {}\n", text)); }
+void report_line(const std::string& text) {
+  if (!write_all(STDERR_FILENO, fmt::format("tandem launch: {}\n", text))) g_output_failed = true;
+}
 
 int free_port() {
   const OwnedDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

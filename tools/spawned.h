@@ -7,6 +7,7 @@
 #include <csignal>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,13 +34,28 @@ class OwnedDescriptor {
   int number_;
 };
 
-// One rank of `tandem launch`: a process in a group of its own, its output read line by line through pipes.
+struct Pipe {
+  OwnedDescriptor reading, writing;  // close-on-exec; reading does not block
+};
+Expected<Pipe> make_pipe();
+// False when it could not be written.
+bool write_all(int target, std::string_view text);
+
+// What to start, and how it is called.
+struct SpawnPlan {
+  std::string name;    // "rank 2"
+  std::string prefix;  // of its lines
+  std::vector<std::string> program, environment;
+  std::string folder;  // working directory; empty: this one's
+  int input = -1;      // its standard input; -1: nothing
+};
+
+// A rank of `tandem launch`, or the launcher of another host: a process in a group of its own, its output read line by
+// line through pipes.
 class SpawnedRank {
  public:
   // `mask`: the signal mask the program starts with. It dies with this thread's process.
-  static Expected<std::unique_ptr<SpawnedRank>> start(int rank, const std::vector<std::string>& program,
-                                                      const std::vector<std::string>& environment,
-                                                      const sigset_t& mask);
+  static Expected<std::unique_ptr<SpawnedRank>> start(const SpawnPlan& plan, const sigset_t& mask);
 
   pid_t pid() const { return pid_; }
   bool alive() const { return alive_; }
@@ -48,9 +64,9 @@ class SpawnedRank {
   void signal(int number) const;
   void add_to(std::vector<pollfd>& waits) const;
   // Passes on what is there, whole lines at a time.
-  void read_output(bool prefix);
+  void read_output();
   // Passes on what is left of a last line, and closes.
-  void flush(bool prefix);
+  void flush();
   // Notes how it ended; its exit code, 128 + signal for a signal.
   int ended(int wait_status);
   // "rank 2 (process 123) was killed by signal 9 (Killed)".
@@ -62,11 +78,11 @@ class SpawnedRank {
     int target;
     std::string line;
   };
-  SpawnedRank(int rank, OwnedDescriptor out, OwnedDescriptor err);
-  void read_stream(Stream& stream, bool prefix) const;
-  void pass_lines(Stream& stream, bool prefix, bool all) const;
+  SpawnedRank(const SpawnPlan& plan, OwnedDescriptor out, OwnedDescriptor err);
+  void read_stream(Stream& stream) const;
+  void pass_lines(Stream& stream, bool all) const;
 
-  int rank_;
+  std::string name_, prefix_;
   pid_t pid_ = -1;
   bool alive_ = false;
   int wait_status_ = 0;

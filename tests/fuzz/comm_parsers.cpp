@@ -26,15 +26,8 @@ constexpr uint32_t kAnyLayout = 0xffffffff;
 Rendezvous host() { return {.rank = 0, .size = kRanks, .name = "fuzz", .address = "fuzz"}; }
 
 void fill_in_build(char (&field)[56]) {
-  if (std::memcmp(field, kAnyBuild, sizeof kAnyBuild) == 0) std::memcpy(field, build(), std::min(sizeof field, std::strlen(build()) + 1));
-}
-
-template <class Message>
-Message message_of(std::string_view bytes) {
-  Message made;
-  std::memset(static_cast<void*>(&made), 0, sizeof made);
-  std::memcpy(static_cast<void*>(&made), bytes.data(), std::min(bytes.size(), sizeof made));
-  return made;
+  if (std::memcmp(field, kAnyBuild, sizeof kAnyBuild) == 0)
+    std::memcpy(field, build(), std::min(sizeof field, std::strlen(build()) + 1));
 }
 
 bool hello(std::string_view bytes) {
@@ -79,11 +72,6 @@ bool segment(std::string_view bytes) {
                       fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0;
   if (read_all(*head) == SIZE_MAX || !stored) return false;
   return SegmentMap::adopt(std::move(file), 1, kRanks).has_value();
-}
-
-template <class Message>
-std::string bytes_of(const Message& message) {
-  return std::string(reinterpret_cast<const char*>(&message), sizeof message);
 }
 
 Hello good_hello() {

@@ -13,12 +13,18 @@ namespace tandem::fuzz {
 namespace {
 
 const Parser& parser_of(const std::string& name) {
-  const auto all = comm_parsers();
+  const auto all = parsers();
   return *std::find_if(all.begin(), all.end(), [&](const Parser& p) { return p.name == name; });
 }
 
+std::vector<CorpusEntry> kept_inputs() {
+  auto kept = comm_corpus();
+  for (auto& entry : far_corpus()) kept.push_back(std::move(entry));
+  return kept;
+}
+
 TEST(CommParsers, KeptInputsAreJudgedAsBefore) {
-  const auto corpus = comm_corpus();
+  const auto corpus = kept_inputs();
   for (const CorpusEntry& entry : corpus) {
     EXPECT_EQ(parser_of(entry.parser).accepts(entry.bytes), entry.accepted) << entry.parser << ": " << entry.name;
   }
@@ -46,7 +52,7 @@ int write_corpus(const std::string& folder) {
   std::filesystem::create_directories(folder);
   const auto all = parsers();
   size_t number = 0;
-  for (const CorpusEntry& entry : comm_corpus()) {
+  for (const CorpusEntry& entry : kept_inputs()) {
     const auto at = std::find_if(all.begin(), all.end(), [&](const Parser& p) { return p.name == entry.parser; });
     std::ofstream file(folder + "/" + entry.parser + std::to_string(number++), std::ios::binary);
     file << static_cast<char>(at - all.begin()) << entry.bytes;

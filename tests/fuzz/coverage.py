@@ -19,6 +19,9 @@ WANTED = 90.0
 PARSERS = {
     "greeting": ("rendezvous.cpp", r"judge_hello|objection_to|shared_code|text_of"),
     "answer": ("rendezvous.cpp", r"judge_answer|shared_code|text_of"),
+    "meeting of hosts": ("rendezvous_tcp.cpp", r"checked_seat|read_hello|read_answer|text_of|legal_window"),
+    "greeting of hosts": ("greetings.cpp", r"read_greeting"),
+    "address": ("tcp.cpp", r"is_tcp|tcp_place"),
     "window header": ("segment.cpp", r"checked_size|check_identity|SegmentMap::adopt"),
     "window contents": ("board.cpp", r"Board::(blocked|culprit_of|claimant|failure_of|published|reached|left|inside|steps)"),
     "calls in windows": ("fingerprint.cpp", r"load_fingerprint|describe\w*|compare_calls|same_call|printable|digest_of|agreeing"),

@@ -9,7 +9,7 @@ build=${2:-$source/build/fuzz}
 flags="-fprofile-instr-generate -fcoverage-mapping -fsanitize=fuzzer-no-link"
 cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++ \
   "-DCMAKE_CXX_FLAGS=$flags" "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1" -DTANDEM_SANITIZE=address,undefined \
-  -DTANDEM_FUZZERS=ON -DTANDEM_TESTS=ON >/dev/null
+  -DTANDEM_FUZZERS=ON -DTANDEM_TESTS=ON -DTANDEM_BENCH=OFF -DTANDEM_ISAS=portable >/dev/null
 cmake --build "$build" --target fuzz_parsers
 program=$(find "$build" -name fuzz_parsers -type f)
 mkdir -p "$build/corpus"
@@ -22,5 +22,5 @@ LLVM_PROFILE_FILE=fuzz.profraw "$program" -runs=0 -verbosity=0 corpus
 llvm-profdata-14 merge -o fuzz.profdata fuzz.profraw
 llvm-cov-14 report "$program" -instr-profile=fuzz.profdata \
   "$source"/tandem/base/json.cpp "$source"/tandem/comm/rank_table.cpp "$source"/tandem/comm/fault.cpp \
-  "$source"/tandem/llm/config.cpp "$source"/tandem/llm/safetensors.cpp "$source"/tandem/llm/tokenizer_load.cpp |
+  "$source"/tandem/comm/rendezvous_tcp.cpp "$source"/tandem/comm/rendezvous.cpp "$source"/tandem/llm/config.cpp "$source"/tandem/llm/safetensors.cpp "$source"/tandem/llm/tokenizer_load.cpp |
   awk '/\.cpp|^TOTAL/ {printf "%-40s lines reached %s\n", $1, $10}'

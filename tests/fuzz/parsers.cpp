@@ -85,7 +85,7 @@ constexpr std::array kParsers = {
 std::span<const Parser> parsers() {
   static const std::vector<Parser> all = [] {
     std::vector<Parser> list(kParsers.begin(), kParsers.end());
-    list.insert(list.end(), comm_parsers().begin(), comm_parsers().end());
+    for (const auto& more : {comm_parsers(), far_parsers()}) list.insert(list.end(), more.begin(), more.end());
     return list;
   }();
   return all;
