@@ -4,7 +4,8 @@ set(front ${CMAKE_SOURCE_DIR}/front)
 set(cann ${CMAKE_BINARY_DIR}/generated/cann)
 get_directory_property(TANDEM_CANN_NAMES DIRECTORY ${front} DEFINITION TANDEM_CANN_NAMES)
 install(TARGETS tandem_cann LIBRARY DESTINATION lib)
-install(DIRECTORY ${front}/acl/include/ ${front}/hccl/include/ ${front}/aclnn/include/ DESTINATION cann/include
+install(DIRECTORY ${front}/acl/include/ ${front}/hccl/include/ ${front}/aclnn/include/ ${front}/atb/include/
+        DESTINATION cann/include
         FILES_MATCHING PATTERN "*.h")
 
 # link(TARGET PLACE): a symbolic link that is installed as it is.
@@ -23,6 +24,7 @@ endforeach()
 foreach(name tandem_cann tandem)
   tandem_cann_link(../../lib/lib${name}.so.${soversion} lib64/lib${name}.so.${soversion})
 endforeach()
+tandem_cann_link(lib64 lib)
 tandem_cann_link(../include opp/include)
 tandem_cann_link(../lib64 opp/lib64)
 tandem_cann_link(../include ${CMAKE_SYSTEM_PROCESSOR}-linux/include)

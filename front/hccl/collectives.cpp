@@ -9,6 +9,7 @@
 #include "front/acl/runtime.h"
 #include "front/hccl/checks.h"
 #include "front/hccl/comm.h"
+#include "front/hccl/enqueued.h"
 #include "front/hccl/group.h"
 #include "hccl/hccl.h"
 #include "tandem/ops/plan.h"
@@ -19,19 +20,6 @@ namespace {
 
 using SharedComm = std::shared_ptr<Communicator>;
 using Work = std::function<Status(Communicator&, Lane&)>;
-
-// A collective in a stream's queue: it takes its turn among the operators of its communicator as all others do.
-struct Enqueued final : Plan::Body {
-  SharedComm comm;
-  std::string_view call;
-  Work work;
-
-  size_t workspace_bytes() const override { return 0; }
-  std::string_view name() const override { return call; }
-  std::string describe() const override { return comm->describe(); }
-  Communicator* communicator() const override { return comm.get(); }
-  Status execute(std::span<std::byte>, Lane& lane) const override { return work(*comm, lane); }
-};
 
 HcclResult enqueue(std::string_view call, const SharedComm& comm, aclrtStream stream, Work work) {
   const auto target = stream_of(stream);

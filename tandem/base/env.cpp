@@ -89,6 +89,7 @@ constexpr std::array kTable = {
     EnvVariable{"HCCL_RDMA_TIMEOUT", "unused", "-", "network cards are not set up here"},
     EnvVariable{"HCCL_RDMA_RETRY_CNT", "unused", "-", "network cards are not set up here"},
     EnvVariable{"HCCL_LOGIC_SUPERPOD_ID", "unused", "-", "there are no pods of devices"},
+    EnvVariable{"ATB_SHARE_MEMORY_NAME_SUFFIX", "text", "none", "joined to the commDomain at which ranks of ATB operations meet"},
     EnvVariable{"HCCL_IF_IP", "text", "none", "address of this host at which ranks of others reach HcclGetRootInfo's caller, who is rank 0"},
     EnvVariable{"HCCL_SOCKET_IFNAME", "unused", "-", "ranks of one host need no network"},
     EnvVariable{"HCCL_SOCKET_FAMILY", "unused", "-", "ranks of one host need no network"},
