@@ -8,8 +8,8 @@
 #include "atb/infer_op_params.h"
 #include "front/atb/operation.h"
 #include "front/hccl/enqueued.h"
+#include "tandem/comm/collectives.h"
 #include "tandem/comm/communicator.h"
-#include "tandem/kernels/reduce.h"
 
 namespace tandem::atbfront {
 

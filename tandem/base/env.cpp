@@ -103,7 +103,6 @@ constexpr std::array kTable = {
     EnvVariable{"CM_CHIEF_DEVICE", "unused", "-", "give a rank table or root info"},
     EnvVariable{"CM_WORKER_SIZE", "unused", "-", "give a rank table or root info"},
     EnvVariable{"CM_WORKER_IP", "unused", "-", "give a rank table or root info"},
-    EnvVariable{"ATB_SHARE_MEMORY_NAME_SUFFIX", "unused", "-", "shared memory has no names"},
 };
 
 const EnvVariable* find_variable(std::string_view name) {

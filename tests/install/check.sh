@@ -33,7 +33,7 @@ step_layout() {
     lib/cmake/tandem/tandemConfig.cmake lib/cmake/tandem/tandemConfigVersion.cmake lib/pkgconfig/tandem.pc \
     share/tandem/model/config.json share/tandem/model/tokenizer.json share/doc/tandem/README.md \
     cann/include/acl/acl.h cann/include/hccl/hccl.h cann/set_env.sh cann/lib64/libascendcl.so \
-    cann/lib64/libnnopbase.so cann/lib64/libopapi.so cann/lib64/libhccl.so; do
+    cann/lib64/libnnopbase.so cann/lib64/libopapi.so cann/lib64/libhccl.so cann/include/atb/atb_infer.h cann/lib64/libatb.so cann/lib/libatb.so; do
     [ -e "$P/$wanted" ] || fail "$wanted is missing"
   done
   [ ! -e "$P/share/tandem/model/training" ] || fail "the training folder was installed"
@@ -71,10 +71,11 @@ step_symbols() {
   local cann
   cann=$(find "$P" -name 'libtandem_cann.so' | head -n 1)
   [ -n "$cann" ] || fail "libtandem_cann.so is missing"
-  only_these "$cann" '^(acl|Acl|Hccl|hccl|tandem_cann)\w*$|^(mem|str|vs|s)\w+_s$' '^_Z' '^aclInit$' '^aclrtMalloc$' \
+  only_these "$cann" '^(acl|Acl|Hccl|hccl|tandem_cann)\w*$|^(mem|str|vs|s)\w+_s$|^((typeinfo|vtable|typeinfo name) for |int )?atb::' '^_Z|tandem::' '^aclInit$' '^aclrtMalloc$' \
     '^aclrtSynchronizeStream$' '^aclGetRecentErrMsg$' '^HcclCommInitAll$' '^HcclGetCommName$' \
     '^aclnnWeightQuantMatmulAllReduceAddRmsNorm(GetWorkspaceSize)?$' \
-    '^aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm(GetWorkspaceSize)?$'
+    '^aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm(GetWorkspaceSize)?$' '^atb::CreateContext\(atb::Context\*\*\)$' \
+    '^int atb::CreateOperation<atb::infer::ReduceScatterVParam>\('
 }
 
 # Each installed header compiles alone against nothing but the prefix.
@@ -147,6 +148,16 @@ step_hccl() {
   timeout 100 $launch "$work/hccl_processes" "$work/root-info" || fail "processes.cpp failed"
   RANK_TABLE_FILE=$source/examples/hccl/rank_table.json timeout 100 $launch "$work/hccl_rank_table" ||
     fail "rank_table.cpp failed"
+}
+
+# The program of examples/atb as a user builds it, with the rows of its ranks.
+step_atb() {
+  # shellcheck disable=SC1091
+  . "$P/cann/set_env.sh"
+  "$compiler" -std=c++14 -Wall -Wextra -Werror "$source/examples/atb/reduce_scatter_v.cpp" -I "$ATB_HOME_PATH/include" \
+    -L "$ATB_HOME_PATH/lib" -latb -lascendcl -o "$work/reduce_scatter_v"
+  timeout 100 "$work/reduce_scatter_v" || fail "reduce_scatter_v.cpp failed"
+  timeout 100 "$work/reduce_scatter_v" 4 0 3 || fail "reduce_scatter_v.cpp failed with an empty rank"
 }
 
 # The prefix works wherever it is moved, with its own model and without any environment variable.
