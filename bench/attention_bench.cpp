@@ -13,7 +13,7 @@ namespace tandem::bench {
 namespace {
 
 constexpr int64_t kQueryHeads = 32, kKvHeads = 8, kDim = 128, kPage = 64;
-constexpr int64_t kMostRows = 32;
+constexpr int64_t kMostRows = 32, kLongContext = 32768;
 
 class AttentionCase {
  public:
@@ -127,16 +127,17 @@ void measure_one(Session& session, Crew& crew, DType type, int64_t rows, int64_t
 
 void bench_attention(Session& session, bool count_only) {
   if (!session.wants("attention")) return;
-  const int64_t length = session.options().quick ? 100 : 2048;
+  const auto one = [&](Crew& crew, DType type, int64_t rows, int64_t length) {
+    if (count_only) return session.plan(1);
+    measure_one(session, crew, type, rows, length);
+  };
+  const bool quick = session.options().quick;
   for (const auto& crew : session.crews()) {
     for (const DType type : {DType::f16, DType::bf16}) {
       for (const int64_t rows : session.options().m) {
         if (rows > kMostRows) continue;
-        if (count_only) {
-          session.plan(1);
-        } else {
-          measure_one(session, *crew, type, rows, length);
-        }
+        one(*crew, type, rows, quick ? 100 : 2048);
+        if (rows == 1 && !quick) one(*crew, type, rows, kLongContext);
       }
     }
   }

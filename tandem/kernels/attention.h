@@ -26,11 +26,15 @@ struct PagedAttentionArgs {
   const void* key_cache = nullptr;
   const void* value_cache = nullptr;
   int64_t block_size = 0;
-  const int32_t* const* block_tables = nullptr;  // [rows] pointer to the block table of the row's sequence
+  // [rows] pointer to the block table of the row's sequence. Neighbours with one pointer share the passes over the cache.
+  const int32_t* const* block_tables = nullptr;
   const int64_t* lengths = nullptr;              // [rows]
   float scale = 1;
   const float* const* bias = nullptr;            // [rows * query_heads] pointers to a value for each position; optional
   const uint8_t* const* mask = nullptr;          // [rows] pointers to a byte for each position; optional
+  DType cache_dtype = DType::none;       // i8, or none: that of the query
+  const float* cache_scale = nullptr;    // i8: x = fl32(fl32(x + shift) * scale), [2][kv_heads * head_dim]: keys, values
+  const float* cache_shift = nullptr;    // optional
 };
 
 struct AttentionKernels {

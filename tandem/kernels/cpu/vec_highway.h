@@ -180,6 +180,29 @@ TANDEM_INLINE Vec tree_lanes(Vec v) {
 #endif
   return v;
 }
+// Lane q of each block of four: tree() over that block of the q-th vector.
+TANDEM_INLINE Vec quad_sums(Vec a, Vec b, Vec c, Vec d) {
+  const hn::RepartitionToWide<Tag> two;
+  const Vec ab = hn::Add(hn::OddEven(b, a), hn::Shuffle2301(hn::OddEven(a, b)));
+  const Vec cd = hn::Add(hn::OddEven(d, c), hn::Shuffle2301(hn::OddEven(c, d)));
+  const auto low = hn::InterleaveLower(two, hn::BitCast(two, ab), hn::BitCast(two, cd));
+  const auto high = hn::InterleaveUpper(two, hn::BitCast(two, ab), hn::BitCast(two, cd));
+  return hn::Add(hn::BitCast(Tag(), low), hn::BitCast(Tag(), high));
+}
+// to[q] = tree of the four blocks' lanes q.
+TANDEM_INLINE void tree_of_quads(const float* blocks, float* to) {
+  const hn::Full128<float> four;
+  const auto low = hn::Add(hn::LoadU(four, blocks), hn::LoadU(four, blocks + 4));
+  const auto high = hn::Add(hn::LoadU(four, blocks + 8), hn::LoadU(four, blocks + 12));
+  hn::StoreU(hn::Add(low, high), four, to);
+}
+// sum[q] += p[4 t + q] in rising t.
+TANDEM_INLINE void add_quads(const float* p, int64_t count, float* sum) {
+  const hn::Full128<float> four;
+  auto total = hn::LoadU(four, sum);
+  for (int64_t t = 0; t < count; ++t) total = hn::Add(total, hn::LoadU(four, p + 4 * t));
+  hn::StoreU(total, four, sum);
+}
 // Past the caches; `to` on a whole vector. stream_fence() before another thread reads it.
 TANDEM_INLINE void stream(float* to, Vec v) { hn::Stream(v, Tag(), to); }
 TANDEM_INLINE void stream_fence() {

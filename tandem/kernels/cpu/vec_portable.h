@@ -138,6 +138,22 @@ TANDEM_INLINE Vec tree_lanes(Vec v) {
   v = v + __builtin_shufflevector(v, v, 1, 0, 3, 2);
   return v + __builtin_shufflevector(v, v, 2, 3, 0, 1);
 }
+// Lane q of each block of four: tree() over that block of the q-th vector.
+TANDEM_INLINE Vec quad_sums(Vec a, Vec b, Vec c, Vec d) {
+  const Vec ab = __builtin_shufflevector(a, b, 0, 4, 2, 6) + __builtin_shufflevector(a, b, 1, 5, 3, 7);
+  const Vec cd = __builtin_shufflevector(c, d, 0, 4, 2, 6) + __builtin_shufflevector(c, d, 1, 5, 3, 7);
+  return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+// to[q] = tree of the four blocks' lanes q.
+TANDEM_INLINE void tree_of_quads(const float* blocks, float* to) {
+  store(to, (load(blocks) + load(blocks + 4)) + (load(blocks + 8) + load(blocks + 12)));
+}
+// sum[q] += p[4 t + q] in rising t.
+TANDEM_INLINE void add_quads(const float* p, int64_t count, float* sum) {
+  Vec total = load(sum);
+  for (int64_t t = 0; t < count; ++t) total += load(p + 4 * t);
+  store(sum, total);
+}
 // Past the caches where the set can; `to` on a whole vector. stream_fence() before another thread reads it.
 TANDEM_INLINE void stream(float* to, Vec v) { store(to, v); }
 TANDEM_INLINE void stream_fence() {}
