@@ -20,14 +20,39 @@ struct Setup {
   std::vector<const int32_t*> tables;
   std::vector<int64_t> lengths;
   PagedAttentionArgs args;
+  std::vector<std::vector<int32_t>> copies;  // of the table where rows are sequences of their own
+  std::vector<float> scale, shift;           // of int8 caches
+
+  float cached(const Array& cache, int64_t which, int64_t element) const {
+    const float x = cache.get(element);
+    if (cache.dtype != DType::i8) return x;
+    const auto column = static_cast<size_t>(which * kv_heads * dim + element % (kv_heads * dim));
+    return (x + shift[column]) * scale[column];
+  }
 };
+
+// int8 caches, and rows that share no table.
+void set_forms(const Case& c, Setup& s) {
+  if (c.value("apart", false)) {
+    s.copies.assign(static_cast<size_t>(s.rows), s.table);
+    for (size_t r = 0; r < s.copies.size(); ++r) s.tables[r] = s.copies[r].data();
+  }
+  s.args.cache_dtype = s.key.dtype;
+  if (s.key.dtype != DType::i8) return;
+  Random random{77};
+  for (int64_t i = 0; i < 2 * s.kv_heads * s.dim; ++i) {
+    s.scale.push_back(0.01f + 0.001f * static_cast<float>(random.next() % 16));
+    s.shift.push_back(static_cast<float>(random.next() % 9) - 4.5f);
+  }
+  s.args.cache_scale = s.scale.data(), s.args.cache_shift = s.shift.data();
+}
 
 std::unique_ptr<Setup> make(const Case& c) {
   const int64_t rows = c.value("rows", 3), heads = c.at("query_heads"), kv = c.at("kv_heads"), dim = c.at("dim");
   const int64_t block = c.at("block_size"), longest = c.at("length"), blocks = (longest + block - 1) / block + 2;
-  const DType type = dtype_of(c, "dtype", "f16");
+  const DType type = dtype_of(c, "dtype", "f16"), cache = c.contains("cache") ? dtype_of(c, "cache", "i8") : type;
   auto s = std::make_unique<Setup>(Setup{rows, heads, kv, dim, block, blocks, Array(type, rows * heads * dim),
-                                         Array(type, blocks * block * kv * dim), Array(type, blocks * block * kv * dim), {}, {}, {}, {}});
+                                         Array(cache, blocks * block * kv * dim), Array(cache, blocks * block * kv * dim), {}, {}, {}, {}, {}, {}, {}});
   Random random{c.value("seed", uint64_t{1})};
   fill(s->query, random, c.value("data", "normal"));
   fill(s->key, random, c.value("data", "normal"));
@@ -42,6 +67,7 @@ std::unique_ptr<Setup> make(const Case& c) {
   const int64_t bytes = s->query.row_bytes(heads * dim);
   s->args = {rows, heads, kv, dim, s->query.data(), bytes, nullptr, bytes, type, s->key.data(), s->value.data(), block,
              s->tables.data(), s->lengths.data(), 1.0f / std::sqrt(static_cast<float>(dim))};
+  set_forms(c, *s);
   return s;
 }
 
@@ -59,7 +85,7 @@ Part model_chunk(const Setup& s, int64_t row, int64_t head, int64_t first, int64
   for (int64_t t = first; t < last; ++t) {
     float lanes[16] = {};
     for (int64_t d = 0; d < s.dim; ++d) {
-      lanes[d % 16] = std::fma(s.query.get((row * s.query_heads + head) * s.dim + d), s.key.get(element(t) + d), lanes[d % 16]);
+      lanes[d % 16] = std::fma(s.query.get((row * s.query_heads + head) * s.dim + d), s.cached(s.key, 0, element(t) + d), lanes[d % 16]);
     }
     scores.push_back(tree(lanes, 16) * s.args.scale);
   }
@@ -68,7 +94,7 @@ Part model_chunk(const Setup& s, int64_t row, int64_t head, int64_t first, int64
   for (int64_t t = first; t < last; ++t) {
     const float p = portable::exp_one(scores[static_cast<size_t>(t - first)] - part.top);
     part.sum += p;
-    for (int64_t d = 0; d < s.dim; ++d) part.a[static_cast<size_t>(d)] = std::fma(p, s.value.get(element(t) + d), part.a[static_cast<size_t>(d)]);
+    for (int64_t d = 0; d < s.dim; ++d) part.a[static_cast<size_t>(d)] = std::fma(p, s.cached(s.value, 1, element(t) + d), part.a[static_cast<size_t>(d)]);
   }
   return part;
 }
@@ -119,10 +145,10 @@ TEST(Attention, CasesMatchTheScalarModelBitForBit) {
     ++count;
     if (c.value("data", "normal") == "special") continue;
     const Array oracle = run(*find_table("reference"), *s, 1);
-    const double u = unit_roundoff(oracle.dtype), v = 0x1p-24;
-    const double delta = static_cast<double>(s->dim) * v * static_cast<double>(s->args.scale) * static_cast<double>(s->dim) * c.value("peak", 1.0);
+    const double u = unit_roundoff(oracle.dtype), v = 0x1p-24, largest = s->key.dtype == DType::i8 ? 3.5 : 1;
+    const double delta = static_cast<double>(s->dim) * v * largest * static_cast<double>(s->args.scale) * static_cast<double>(s->dim) * c.value("peak", 1.0);
     const double bound = 2 * u + static_cast<double>(s->dim + s->lengths[0]) * v * 8 + std::expm1(2 * delta);
-    for (int64_t i = 0; i < oracle.count; ++i) ASSERT_NEAR(oracle.get(i), expected.get(i), 1.05 * bound) << c.dump();
+    for (int64_t i = 0; i < oracle.count; ++i) ASSERT_NEAR(oracle.get(i), expected.get(i), 1.05 * bound * largest) << c.dump();
   }
   std::cout << "attention: " << count << " cases\n";
   EXPECT_GT(count, 20);
