@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "tests/fused/cpp_group.h"
+#include "tandem/check/fused_group.h"
 
 namespace tandem::fused {
 

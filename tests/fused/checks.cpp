@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <set>
 
-#include "tests/fused/oracle.h"
+#include "tandem/check/fused_oracle.h"
 
 namespace tandem::fused {
 namespace {

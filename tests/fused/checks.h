@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/fused/cpp_group.h"
+#include "tandem/check/fused_group.h"
 #include "tests/fused/families.h"
 
 namespace tandem::fused {

@@ -11,7 +11,7 @@
 
 #include "tandem/kernels/table.h"
 #include "tests/fused/checks.h"
-#include "tests/fused/oracle.h"
+#include "tandem/check/fused_oracle.h"
 
 namespace tandem::fused {
 namespace {

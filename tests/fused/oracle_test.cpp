@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference itself: it takes the right result and refuses one that is a unit in the last place away.
-#include "tests/fused/oracle.h"
+#include "tandem/check/fused_oracle.h"
 
 #include <gtest/gtest.h>
 

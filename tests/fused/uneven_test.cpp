@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/fused/checks.h"
-#include "tests/fused/oracle.h"
+#include "tandem/check/fused_oracle.h"
 
 namespace tandem::fused {
 namespace {

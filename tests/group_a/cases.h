@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/fused/problem.h"
+#include "tandem/check/fused_problem.h"
 
 // tests/cases/group_a.json as structures; the file's "about" explains the fields.
 namespace tandem::group_a {

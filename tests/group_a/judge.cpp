@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "tests/fused/oracle.h"
+#include "tandem/check/fused_oracle.h"
 
 namespace tandem::group_a {
 namespace {

@@ -10,7 +10,7 @@
 #include <cstdio>
 
 #include "launch.h"
-#include "tests/fused/cpp_group.h"
+#include "tandem/check/fused_group.h"
 
 namespace tandem::test {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "tests/group_a/vendor.h"
-#include "tests/ops/cpp_call.h"
+#include "tests/ops/case.h"
 
 namespace tandem::ops_test {
 

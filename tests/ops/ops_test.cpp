@@ -7,7 +7,7 @@
 #include <fstream>
 #include <set>
 
-#include "tests/ops/operators.h"
+#include "tests/ops/case.h"
 #include "tests/ops/properties.h"
 
 namespace tandem::ops_test {

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "tests/group_a/vendor.h"
-#include "tests/ops/operators.h"
+#include "tests/ops/case.h"
 
 namespace tandem::ops_test {
 namespace {

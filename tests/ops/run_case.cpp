@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "tests/ops/aclnn_call.h"
-#include "tests/ops/operators.h"
+#include "tests/ops/case.h"
 
 namespace tandem::ops_test {
 namespace {

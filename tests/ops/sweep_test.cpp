@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <random>
 
-#include "tests/ops/operators.h"
+#include "tests/ops/case.h"
 
 namespace tandem::ops_test {
 namespace {

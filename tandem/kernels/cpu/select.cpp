@@ -2,12 +2,14 @@
 #include <array>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "tandem/base/env.h"
 #include "tandem/base/log.h"
 #include "tandem/kernels/cpu/failure.h"
 #include "tandem/kernels/reference/table.h"
 #include "tandem/kernels/table.h"
+#include "tandem/kernels/table_scope.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -79,6 +81,8 @@ Tables runnable_tables() {
   return tables;
 }
 
+thread_local const KernelTable* scoped_table = nullptr;
+
 const KernelTable& choose_default() {
   const KernelTable& best = *kernel_tables().front();
   const auto wanted = env_text("TANDEM_TABLE");
@@ -105,9 +109,13 @@ const KernelTable* find_table(std::string_view name) {
 }
 
 const KernelTable& default_table() {
+  if (scoped_table != nullptr) return *scoped_table;
   static const KernelTable& table = choose_default();
   return table;
 }
+
+TableScope::TableScope(const KernelTable& table) : before_(std::exchange(scoped_table, &table)) {}
+TableScope::~TableScope() { scoped_table = before_; }
 
 Math default_math() {
   static const Math math = [] {

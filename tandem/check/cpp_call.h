@@ -2,13 +2,13 @@
 #pragma once
 #include <fmt/format.h>
 
+#include "tandem/check/case.h"
 #include "tandem/exec/device.h"
 #include "tandem/exec/stream.h"
 #include "tandem/ops/fields.h"
 #include "tandem/ops/plan.h"
-#include "tests/ops/case.h"
 
-namespace tandem::ops_test {
+namespace tandem::check {
 
 struct Outcome {
   int status = 0;  // 0, or the vendor's code of the same error
@@ -58,4 +58,4 @@ Outcome call_cpp(Case c, void (*set_words)(Op&, const Case&)) {
   return outcome;
 }
 
-}  // namespace tandem::ops_test
+}  // namespace tandem::check

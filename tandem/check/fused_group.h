@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "tandem/base/status.h"
+#include "tandem/check/fused_problem.h"
 #include "tandem/comm/communicator.h"
 #include "tandem/exec/stream.h"
 #include "tandem/ops/mm_all_reduce.h"
-#include "tests/fused/problem.h"
 
 namespace tandem::fused {
 

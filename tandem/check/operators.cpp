@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/ops/operators.h"
+#include "tandem/check/operators.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -13,7 +13,7 @@
 #include "tandem/ops/quantize.h"
 #include "tandem/ops/rope.h"
 
-namespace tandem::ops_test {
+namespace tandem::check {
 namespace {
 
 template <class Op>
@@ -81,12 +81,12 @@ Outcome attention(Case c) {
 const std::vector<Operator>& operators() {
   static const std::vector<Operator> kAll = {
       {"rms_norm", plain<RmsNorm>, rms_norm_oracle},
-      {"rms_norm_quant", plain<RmsNormQuant>},
-      {"rms_norm_dynamic_quant", plain<RmsNormDynamicQuant>},
+      {"rms_norm_quant", plain<RmsNormQuant>, rms_norm_quant_oracle},
+      {"rms_norm_dynamic_quant", plain<RmsNormDynamicQuant>, rms_norm_dynamic_quant_oracle},
       {"quantize", quantize, quantize_oracle},
       {"dequantize", plain<Dequantize>, dequantize_oracle},
       {"dynamic_quant", plain<DynamicQuant>, dynamic_quant_oracle},
-      {"trans_quant_param", plain<TransQuantParam>},
+      {"trans_quant_param", plain<TransQuantParam>, trans_quant_param_oracle},
       {"cast", plain<Cast>, cast_oracle},
       {"activation", activation, activation_oracle},
       {"arithmetic", arithmetic, arithmetic_oracle},
@@ -101,7 +101,7 @@ const std::vector<Operator>& operators() {
       {"incre_flash_attention", attention, attention_oracle},
       {"reshape_and_cache", plain<ReshapeAndCache>, reshape_and_cache_oracle},
       {"moe_gating", plain<MoeGating>, moe_gating_oracle},
-      {"moe_init_routing", plain<MoeInitRouting>},
+      {"moe_init_routing", plain<MoeInitRouting>, moe_init_oracle},
       {"moe_finalize_routing", plain<MoeFinalizeRouting>, moe_finalize_oracle},
   };
   return kAll;
@@ -115,4 +115,4 @@ const Operator& find_operator(const std::string& name) {
   std::abort();
 }
 
-}  // namespace tandem::ops_test
+}  // namespace tandem::check

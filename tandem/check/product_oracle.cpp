@@ -4,9 +4,9 @@
 #include <cmath>
 #include <functional>
 
-#include "tests/ops/oracle.h"
+#include "tandem/check/oracle.h"
 
-namespace tandem::ops_test {
+namespace tandem::check {
 namespace {
 
 constexpr double kV = 0x1p-24;
@@ -165,4 +165,4 @@ std::map<std::string, Wanted> weight_quant_matmul_oracle(const Case& c) {
   return {{"y", products(x, s, weight, finish, c.operand("y").dtype)}};
 }
 
-}  // namespace tandem::ops_test
+}  // namespace tandem::check

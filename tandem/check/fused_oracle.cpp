@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/fused/oracle.h"
+#include "tandem/check/fused_oracle.h"
 
 #include <fmt/format.h>
 

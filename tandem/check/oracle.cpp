@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/ops/oracle.h"
+#include "tandem/check/oracle.h"
 
 #include <fmt/format.h>
 
@@ -7,25 +7,10 @@
 #include <bit>
 #include <cmath>
 
-namespace tandem::ops_test {
+namespace tandem::check {
 namespace {
 
 constexpr double kV = 0x1p-24;
-
-// Half a spacing at `value` and a little more, and never less than a subnormal spacing.
-double rounding(DType dtype, double value) {
-  const double tiny = dtype == DType::f16 ? 0x1p-24 : dtype == DType::bf16 ? 0x1p-133 : 0x1p-149;
-  return 1.05 * unit_of(dtype) * std::fabs(value) + tiny;
-}
-
-// The integer a quantiser gives; +-1 where `v` is too near a tie for f32 to decide, more where f32 knows it no better.
-void push_rounded(Wanted& wanted, double v, double low, double high, double slack) {
-  if (std::isnan(v)) v = 0;
-  const double clamped = std::clamp(v, low, high);
-  const double distance = std::fabs(std::fabs(clamped - std::floor(clamped)) - 0.5);
-  wanted.values.push_back(std::nearbyint(clamped));
-  wanted.bounds.push_back(distance <= slack ? std::max(1.0, std::ceil(2 * slack)) : 0.0);
-}
 
 double low_of(DType dtype) { return dtype == DType::i4 ? -8 : -128; }
 double high_of(DType dtype) { return dtype == DType::i4 ? 7 : 127; }
@@ -41,17 +26,33 @@ double column(const Case& c, const std::string& name, int64_t index, double abse
 
 double unit_of(DType dtype) { return dtype == DType::f16 ? 0x1p-11 : dtype == DType::bf16 ? 0x1p-8 : kV; }
 
+double rounding(DType dtype, double value) {
+  const double tiny = dtype == DType::f16 ? 0x1p-24 : dtype == DType::bf16 ? 0x1p-133 : 0x1p-149;
+  return 1.05 * unit_of(dtype) * std::fabs(value) + tiny;
+}
+
+void push_rounded(Wanted& wanted, double v, double low, double high, double slack) {
+  if (std::isnan(v)) v = 0;
+  const double clamped = std::clamp(v, low, high);
+  const double distance = std::fabs(std::fabs(clamped - std::floor(clamped)) - 0.5);
+  wanted.values.push_back(std::nearbyint(clamped));
+  wanted.bounds.push_back(distance <= slack ? std::max(1.0, std::ceil(2 * slack)) : 0.0);
+}
+
+bool within(DType dtype, double got, double wanted, double bound) {
+  if ((std::isnan(got) && std::isnan(wanted)) || got == wanted) return true;
+  const double most = dtype == DType::f16 ? 65504 : 3.3895e38;
+  if (std::isinf(got) && std::fabs(wanted) + bound >= most && std::signbit(got) == std::signbit(wanted)) return true;
+  return std::fabs(got - wanted) <= bound;
+}
+
 std::string compare(const std::string& name, const Operand& got, const Wanted& wanted) {
   if (static_cast<size_t>(got.elements()) != wanted.values.size()) return name + " has another number of elements";
   for (int64_t i = 0; i < got.elements(); ++i) {
     const double value = got.at(i), right = wanted.values[static_cast<size_t>(i)],
                  bound = wanted.bounds[static_cast<size_t>(i)];
-    const bool same = (std::isnan(value) && std::isnan(right)) || value == right;
-    const double most = got.dtype == DType::f16 ? 65504 : 3.3895e38;
-    const bool overflow =
-        std::isinf(value) && std::fabs(right) + bound >= most && std::signbit(value) == std::signbit(right);
-    if (same || overflow || std::fabs(value - right) <= bound) continue;
-    return fmt::format("{}[{}] = {}, {} +- {} wanted", name, i, value, right, bound);
+    if (!within(got.dtype, value, right, bound))
+      return fmt::format("{}[{}] = {}, {} +- {} wanted", name, i, value, right, bound);
   }
   return {};
 }
@@ -299,4 +300,4 @@ std::map<std::string, Wanted> rope_oracle(const Case& c) {
   return wanted;
 }
 
-}  // namespace tandem::ops_test
+}  // namespace tandem::check

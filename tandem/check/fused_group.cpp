@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/fused/cpp_group.h"
+#include "tandem/check/fused_group.h"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/fused/problem.h"
+#include "tandem/check/fused_problem.h"
 
 #include <fmt/format.h>
 

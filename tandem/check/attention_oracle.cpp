@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tests/ops/oracle.h"
+#include "tandem/check/oracle.h"
 
-namespace tandem::ops_test {
+namespace tandem::check {
 namespace {
 
 constexpr double kV = 0x1p-24;
@@ -149,4 +149,4 @@ std::map<std::string, Wanted> reshape_and_cache_oracle(const Case& c) {
   return wanted;
 }
 
-}  // namespace tandem::ops_test
+}  // namespace tandem::check

@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "tests/ops/cpp_call.h"
-#include "tests/ops/oracle.h"
+#include "tandem/check/cpp_call.h"
+#include "tandem/check/oracle.h"
 
-namespace tandem::ops_test {
+namespace tandem::check {
 
 struct Operator {
   std::string name;
@@ -16,7 +16,4 @@ struct Operator {
 const std::vector<Operator>& operators();
 const Operator& find_operator(const std::string& name);
 
-// Calls the case through C++ and through every vendor function it names; "" or what was wrong.
-std::string run_case(const Case& c);
-
-}  // namespace tandem::ops_test
+}  // namespace tandem::check

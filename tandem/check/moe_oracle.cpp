@@ -3,9 +3,9 @@
 #include <cmath>
 #include <numeric>
 
-#include "tests/ops/oracle.h"
+#include "tandem/check/oracle.h"
 
-namespace tandem::ops_test {
+namespace tandem::check {
 namespace {
 
 constexpr double kV = 0x1p-24;
@@ -89,6 +89,33 @@ std::map<std::string, Wanted> moe_gating_oracle(const Case& c) {
   return wanted;
 }
 
+std::map<std::string, Wanted> moe_init_oracle(const Case& c) {
+  const Operand &x = c.operand("x"), &expert = c.operand("expert");
+  const int64_t n = x.dims[0], h = x.dims[1], k = expert.dims[1], copied = c.operand("expanded_x").dims[0];
+  std::vector<int64_t> order(static_cast<size_t>(n * k));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return expert.at(a) < expert.at(b); });
+  std::map<std::string, Wanted> wanted;
+  wanted["place"].values.resize(order.size());
+  for (size_t p = 0; p < order.size(); ++p) {
+    const int64_t slot = order[p], number = c.has("row") ? static_cast<int64_t>(c.operand("row").at(slot)) : slot;
+    wanted["place"].values[static_cast<size_t>(number)] = static_cast<double>(p);
+    wanted["sorted_expert"].values.push_back(expert.at(slot));
+    const int64_t source = c.has("row") ? number % n : slot / k;
+    for (int64_t i = 0; i < h && static_cast<int64_t>(p) < copied; ++i)
+      wanted["expanded_x"].values.push_back(x.at(source * h + i));
+  }
+  for (int64_t e = 0; c.has("tokens") && e < c.operand("tokens").elements(); ++e) {
+    const auto counted = [&](double id) {
+      return c.number("counts", 0) != 0 ? id == static_cast<double>(e) : id <= static_cast<double>(e);
+    };
+    const auto ids = expert.values();
+    wanted["tokens"].values.push_back(static_cast<double>(std::count_if(ids.begin(), ids.end(), counted)));
+  }
+  for (auto& [name, one] : wanted) one.bounds.assign(one.values.size(), 0);
+  return wanted;
+}
+
 std::map<std::string, Wanted> moe_finalize_oracle(const Case& c) {
   const Operand &y = c.operand("y"), &place = c.operand("place");
   const int64_t n = y.dims[0], h = y.dims[1], k = place.elements() / n;
@@ -114,4 +141,4 @@ std::map<std::string, Wanted> moe_finalize_oracle(const Case& c) {
   return {{"y", wanted}};
 }
 
-}  // namespace tandem::ops_test
+}  // namespace tandem::check

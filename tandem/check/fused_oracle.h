@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/fused/problem.h"
+#include "tandem/check/fused_problem.h"
 
 namespace tandem::fused {
 

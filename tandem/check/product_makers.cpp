@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random cases of the matrix products, attention and the routing of experts.
+#include "tandem/check/maker.h"
+
+namespace tandem::check {
+namespace {
+
+using nlohmann::json;
+
+json matmul(Maker& m) {
+  const std::string type = m.float_type();
+  const int64_t rows = m.between(1, 20), k = m.chance(5) ? 0 : m.size(), n = m.size();
+  Dims a{rows, k}, b{k, n}, y{rows, n};
+  if (m.chance(40)) {
+    const int64_t batch = m.between(1, 3);
+    a.insert(a.begin(), batch);
+    y.insert(y.begin(), batch);
+    if (m.chance(50)) b.insert(b.begin(), batch);
+  }
+  json tensors{{"a", m.wild(type, a)}, {"b", m.input(type, b)}, {"y", m.output(type, y)}};
+  if (m.chance(40)) tensors["c"] = m.input(type, {m.chance(50) ? n : 1});
+  return {{"op", "matmul"},
+          {"numbers", {{"alpha", m.chance(50) ? 1 : 0.5}, {"beta", m.chance(50) ? 1 : -2}}},
+          {"tensors", tensors}};
+}
+
+json linear(Maker& m) {
+  const std::string type = m.float_type();
+  const int64_t k = m.size(), n = m.size();
+  const Dims x{m.between(1, 3), m.between(1, 4), k};
+  json tensors{{"x", m.wild(type, x)}, {"weight", m.input(type, {n, k})}, {"y", m.output(type, {x[0], x[1], n})}};
+  if (m.chance(60)) tensors["bias"] = m.input(type, {n});
+  return {{"op", "linear"}, {"tensors", tensors}};
+}
+
+json quant_matmul(Maker& m) {
+  const int64_t rows = m.between(1, 20), k = m.size(), n = m.size();
+  json tensors{{"x1", m.input("i8", {rows, k}, -128, 128)},
+               {"x2", m.input("i8", {k, n}, -128, 128)},
+               {"scale", m.input("f32", {m.chance(80) ? n : 1}, 1e-4, 1e-3)},
+               {"y", m.output(m.float_type(), {rows, n})}};
+  if (m.chance(40)) tensors["token"] = m.input("f32", {rows}, 0.5, 2);
+  if (m.chance(40)) tensors["bias"] = m.chance(50) ? m.plain("i32", {n}, -9999, 9999) : m.plain("f16", {n}, -3, 3);
+  return {{"op", "quant_matmul"}, {"tensors", tensors}};
+}
+
+json weight_quant_matmul(Maker& m) {
+  const std::string type = m.float_type();
+  const int64_t rows = m.between(1, 20), k = m.between(2, 130), n = 2 * m.between(1, 40),
+                group = m.chance(50) ? m.between(1, k) : 0;
+  const Dims scale = group > 0 ? Dims{(k + group - 1) / group, n} : Dims{m.chance(80) ? n : 1};
+  json tensors{{"x", m.wild(type, {rows, k})},
+               {"weight", m.plain(m.one_of({"i8", "i4"}), {k, n}, -8, 8)},
+               {"scale", m.plain(type, scale, 0.01, 0.05)},
+               {"y", m.output(type, {rows, n})}};
+  if (m.chance(60)) tensors["offset"] = m.plain(type, scale, -4, 4);
+  if (m.chance(50)) tensors["bias"] = m.plain(type, {n}, -3, 3);
+  return {{"op", "weight_quant_matmul"}, {"numbers", {{"group", group}}}, {"tensors", tensors}};
+}
+
+// Rising ends of `groups` parts of `rows`, some of them empty.
+std::vector<double> ends_of(Maker& m, int64_t rows, int64_t groups) {
+  std::vector<double> ends;
+  for (int64_t g = 1; g < groups; ++g) ends.push_back(static_cast<double>(m.between(0, rows)));
+  std::sort(ends.begin(), ends.end());
+  ends.push_back(static_cast<double>(rows));
+  return ends;
+}
+
+json list_of(json one) { return json::array({std::move(one)}); }
+
+json grouped_matmul(Maker& m) {
+  const std::string type = m.float_type();
+  const int64_t rows = m.between(1, 30), k = m.between(1, 130), n = 2 * m.between(1, 40), groups = m.between(2, 5);
+  const std::string kind = m.one_of({"float", "float", "i8", "i4", "dequant"});
+  json tensors{{"x", list_of(m.plain(kind == "dequant" ? "i8" : type, {rows, k}, kind == "dequant" ? -128 : -3,
+                                     kind == "dequant" ? 128 : 3))},
+               {"y", list_of(m.dense(type, {rows, n}))}};
+  const json group{{"dtype", "i64"}, {"dims", {groups}}, {"values", ends_of(m, rows, groups)}};
+  tensors[m.chance(70) ? "group" : "ends"] = group;
+  const std::string weight = kind == "float" ? type : kind == "dequant" ? "i8" : kind;
+  const double most = kind == "float" ? 3 : kind == "dequant" ? 128 : 8;
+  tensors["weight"] = list_of(m.plain(weight, {groups, k, n}, -most, most));
+  if (kind == "i8" || kind == "i4") tensors["scale"] = list_of(m.plain(type, {groups, n}, 0.01, 0.05));
+  if (tensors.contains("scale") && m.chance(60)) tensors["offset"] = list_of(m.plain(type, {groups, n}, -4, 4));
+  if (kind == "dequant") {
+    tensors["dequant"] = list_of(m.plain("f32", {groups, n}, 1e-4, 1e-3));
+    if (m.chance(50)) tensors["token"] = list_of(m.plain("f32", {rows}, 0.5, 2));
+  } else if (m.chance(50)) {
+    tensors["bias"] = list_of(m.plain(type, {groups, n}, -3, 3));
+  }
+  return {{"op", "grouped_matmul"}, {"tensors", tensors}};
+}
+
+json moe_gating(Maker& m) {
+  const int64_t rows = m.between(1, 9), experts = m.between(1, 60), k = m.between(1, std::min<int64_t>(8, experts));
+  json tensors{{"x", m.input("f32", {rows, experts})},
+               {"y", m.output("f32", {rows, k})},
+               {"expert", m.output("i32", {rows, k})},
+               {"row", m.output("i32", {rows, k})}};
+  if (m.chance(30)) tensors["finished"] = m.plain("u8", {rows}, 0, 2);
+  return {{"op", "moe_gating"}, {"numbers", {{"top_k", k}, {"normalise", m.chance(50)}}}, {"tensors", tensors}};
+}
+
+json moe_init_routing(Maker& m) {
+  const std::string type = m.one_of({"f32", "f16", "bf16", "i8"});
+  const int64_t rows = m.between(1, 12), h = m.size(), k = m.between(1, 4), experts = m.between(1, 9), slots = rows * k,
+                active = m.chance(60) ? 0 : m.between(1, rows);
+  json tensors{{"x", m.input(type, {rows, h})},
+               {"expert", m.plain("i32", {rows, k}, 0, static_cast<double>(experts))},
+               {"expanded_x", m.dense(type, {active == 0 ? slots : active * k, h})},
+               {"place", m.dense("i32", {slots})},
+               {"tokens", m.dense(m.one_of({"i32", "i64"}), {experts})}};
+  if (m.chance(50)) tensors["sorted_expert"] = m.dense("i32", {slots});
+  return {
+      {"op", "moe_init_routing"}, {"numbers", {{"active", active}, {"counts", m.chance(50)}}}, {"tensors", tensors}};
+}
+
+// Slots 0 .. count in random order, some of them dropped.
+std::vector<double> places(Maker& m, int64_t count) {
+  std::vector<double> all;
+  for (int64_t i = 0; i < count; ++i) all.push_back(static_cast<double>(i));
+  for (size_t i = all.size(); i > 1; --i)
+    std::swap(all[i - 1], all[static_cast<size_t>(m.between(0, static_cast<int64_t>(i) - 1))]);
+  for (double& place : all) place = m.chance(5) ? -1 : place;
+  return all;
+}
+
+json moe_finalize_routing(Maker& m) {
+  const std::string type = m.float_type();
+  const int64_t rows = m.between(1, 10), h = m.size(), k = m.between(1, 4), experts = m.between(1, 6);
+  json tensors{{"expanded", m.plain(type, {rows * k, h}, -3, 3)},
+               {"place", {{"dtype", "i32"}, {"dims", {rows * k}}, {"values", places(m, rows * k)}}},
+               {"y", m.dense(type, {rows, h})}};
+  if (m.chance(60)) tensors["scales"] = m.plain(m.chance(50) ? type : "f32", {rows, k}, 0, 1);
+  if (m.chance(60)) tensors["skip1"] = m.plain(type, {rows, h}, -3, 3);
+  if (tensors.contains("skip1") && m.chance(50)) tensors["skip2"] = m.plain(type, {rows, h}, -3, 3);
+  if (m.chance(50)) {
+    tensors["bias"] = m.plain(type, {experts, h}, -3, 3);
+    tensors["expert"] = m.plain("i32", {rows, k}, 0, static_cast<double>(experts));
+  }
+  return {{"op", "moe_finalize_routing"}, {"numbers", {{"row_major", m.chance(50)}}}, {"tensors", tensors}};
+}
+
+json attention(Maker& m) {
+  const std::string type = m.one_of({"f16", "bf16"});
+  const int64_t kv_heads = m.between(1, 3), heads = kv_heads * m.between(1, 4), dim = m.between(1, 40),
+                batch = m.between(1, 3);
+  const int64_t positions = m.chance(80) ? m.between(1, 60) : m.between(250, 600);
+  json lengths{{"dtype", "i64"}, {"dims", {batch}}, {"range", {0, positions + 1}}};
+  json tensors{{"query", m.input(type, {batch, 1, heads, dim})},
+               {"key", list_of(m.input(type, {batch, positions, kv_heads, dim}))},
+               {"value", list_of(m.input(type, {batch, positions, kv_heads, dim}))},
+               {"lengths", lengths},
+               {"y", m.output(type, {batch, 1, heads, dim})}};
+  if (m.chance(30)) tensors["mask"] = m.plain("u8", {batch, positions}, 0, 2);
+  if (m.chance(30)) tensors["pse"] = m.input(type, {1, heads, 1, positions});
+  return {{"op", "incre_flash_attention"},
+          {"words", {{"order", "BSND"}}},
+          {"tensors", tensors},
+          {"numbers", {{"heads", heads}, {"kv_heads", kv_heads}, {"scale", 0.25}}}};
+}
+
+json reshape_and_cache(Maker& m) {
+  const std::string type = m.one_of({"f32", "f16", "bf16", "i8"});
+  const int64_t blocks = m.between(1, 5), size = m.between(1, 8), heads = m.between(1, 3), d = m.between(1, 20),
+                tokens = m.between(1, std::min<int64_t>(6, blocks * size));
+  std::vector<double> slots = places(m, blocks * size);
+  slots.resize(static_cast<size_t>(tokens));
+  const Dims row{tokens, heads, d}, cache{blocks, size, heads, d};
+  return {{"op", "reshape_and_cache"},
+          {"tensors",
+           {{"key", m.input(type, row)},
+            {"value", m.input(type, row)},
+            {"slot", {{"dtype", "i32"}, {"dims", {tokens}}, {"values", slots}}},
+            {"key_cache", m.plain(type, cache, -3, 3)},
+            {"value_cache", m.plain(type, cache, -3, 3)}}}};
+}
+
+}  // namespace
+
+std::vector<Family> product_families() {
+  return {{"matmul", matmul},
+          {"linear", linear},
+          {"quant_matmul", quant_matmul},
+          {"weight_quant_matmul", weight_quant_matmul},
+          {"grouped_matmul", grouped_matmul}};
+}
+
+std::vector<Family> attention_families() {
+  return {{"incre_flash_attention", attention}, {"reshape_and_cache", reshape_and_cache}};
+}
+
+std::vector<Family> moe_families() {
+  return {{"moe_gating", moe_gating},
+          {"moe_init_routing", moe_init_routing},
+          {"moe_finalize_routing", moe_finalize_routing}};
+}
+
+}  // namespace tandem::check
