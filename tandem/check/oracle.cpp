@@ -149,6 +149,12 @@ std::map<std::string, Wanted> dynamic_quant_oracle(const Case& c) {
       const double smooth = c.has("smooth") ? c.operand("smooth").at(group_of(c, row) * n + i) : 1;
       v.push_back(static_cast<double>(static_cast<float>(x.at(first + i)) * static_cast<float>(smooth)));
     }
+    if (std::any_of(v.begin(), v.end(), [](double value) { return std::isnan(value); })) {
+      for (const char* name : {"scale", "offset"}) wanted[name].values.push_back(NAN), wanted[name].bounds.push_back(0);
+      wanted["y"].values.insert(wanted["y"].values.end(), v.size(), 0);
+      wanted["y"].bounds.insert(wanted["y"].bounds.end(), v.size(), 0);
+      continue;
+    }
     const auto [least, most] = std::minmax_element(v.begin(), v.end());
     const bool asymmetric = c.has("offset");
     const double symmetric = std::max(std::fabs(*least), std::fabs(*most)) / top;
@@ -159,7 +165,7 @@ std::map<std::string, Wanted> dynamic_quant_oracle(const Case& c) {
     wanted["offset"].values.push_back(offset);
     wanted["offset"].bounds.push_back(0x1p-20 * (std::fabs(*most / scale) + top));
     for (const double value : v) {
-      const double q = scale == 0 ? 0 : value / scale + offset;
+      const double q = scale == 0 || std::isinf(scale) ? 0 : value / scale + offset;
       push_rounded(wanted["y"], q, low_of(type), high_of(type), 0x1p-20 * (std::fabs(q) + std::fabs(offset) + top));
     }
   }

@@ -24,8 +24,8 @@ import hot_loops
 from cpp import blank_comments, functions, includes
 
 CODE = ("tandem", "front", "tools")
-FLOORS = ("base", "exec", "kernels", "comm", "ops", "llm", "front", "tools")
-HEIGHT = {"base": 0, "exec": 1, "kernels": 2, "comm": 3, "ops": 4, "llm": 5, "front": 5, "tools": 6}
+FLOORS = ("base", "exec", "kernels", "comm", "ops", "check", "llm", "front", "tools")
+HEIGHT = {"base": 0, "exec": 1, "kernels": 2, "comm": 3, "ops": 4, "check": 5, "llm": 5, "front": 5, "tools": 6}
 FILE_LINES, FUNCTION_LINES, KERNEL_LINES = 500, 60, 120
 
 # Third-party headers and the only places that may include them; r"" of a path that begins the file's name.
@@ -33,7 +33,7 @@ THIRD_PARTY = {
     r"hwy/": r"tandem/kernels/cpu/",
     r"hwloc": r"tandem/exec/topology\.cpp",
     r"CLI/": r"tools/",
-    r"nlohmann/": r"tandem/base/json\.(h|cpp)|tandem/comm/rank_table\.cpp|tandem/llm/|tools/|front/acl/|tests/|bench/|.*_test\.cpp|.*/test_\w+\.h",
+    r"nlohmann/": r"tandem/base/json\.(h|cpp)|tandem/comm/rank_table\.cpp|tandem/check/|tandem/llm/|tools/|front/acl/|tests/|bench/|.*_test\.cpp|.*/test_\w+\.h",
     r"spdlog/": r"tandem/base/log\.cpp",
     r"tl/": r"tandem/base/status\.h",
     r"fmt/": r"tandem/(?!kernels/cpu/)|front/(?!.*/include/)|tools/|tests/|bench/|.*_test\.cpp",

@@ -9,6 +9,8 @@
 namespace tandem::ops_test {
 
 using check::Case;
+using check::compare;
+using check::find_operator;
 using check::Operand;
 using check::Operator;
 using check::Outcome;
