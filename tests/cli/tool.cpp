@@ -101,7 +101,7 @@ bool Tool::read_some(int timeout_ms) {
 bool Tool::wait_for_text(size_t count, std::string_view text, std::chrono::seconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   while (std::chrono::steady_clock::now() < end) {
-    if (children().size() >= count && outcome_.out.find(text) != std::string::npos) return true;
+    if (children().size() >= count && (outcome_.out + outcome_.err).find(text) != std::string::npos) return true;
     if (!read_some(50)) return false;
   }
   return false;

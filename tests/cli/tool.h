@@ -38,7 +38,7 @@ class Tool {
   pid_t pid() const { return pid_; }
   // Process ids of its children, in the order they were started.
   std::vector<pid_t> children() const;
-  // Waits until `count` children run and the first has printed `text`.
+  // Waits until `count` children run and `text` was printed.
   bool wait_for_text(size_t count, std::string_view text, std::chrono::seconds limit = std::chrono::seconds(60));
   Outcome finish();
 
