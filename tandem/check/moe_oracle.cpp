@@ -89,27 +89,48 @@ std::map<std::string, Wanted> moe_gating_oracle(const Case& c) {
   return wanted;
 }
 
+namespace {
+
+// Where slot number p of the sorted slots lies in expanded_x, or -1: the order itself, or a part for each expert.
+std::vector<int64_t> routed(const Case& c, const std::vector<int64_t>& order) {
+  const auto capacity = static_cast<int64_t>(c.number("capacity", 0));
+  std::vector<int64_t> places(order.size());
+  int64_t first = 0;
+  for (size_t p = 0; p < order.size(); ++p) {
+    const auto position = static_cast<int64_t>(p);
+    const auto id = c.operand("expert").at(order[p]);
+    if (p > 0 && id != c.operand("expert").at(order[p - 1])) first = position;
+    const int64_t in = position - first;
+    places[p] = capacity == 0 ? position : in < capacity ? static_cast<int64_t>(id) * capacity + in : -1;
+  }
+  return places;
+}
+
+}  // namespace
+
 std::map<std::string, Wanted> moe_init_oracle(const Case& c) {
-  const Operand &x = c.operand("x"), &expert = c.operand("expert");
-  const int64_t n = x.dims[0], h = x.dims[1], k = expert.dims[1], copied = c.operand("expanded_x").dims[0];
+  const Operand &x = c.operand("x"), &expert = c.operand("expert"), &expanded = c.operand("expanded_x");
+  const int64_t n = x.dims[0], h = x.dims[1], k = expert.dims[1];
   std::vector<int64_t> order(static_cast<size_t>(n * k));
   std::iota(order.begin(), order.end(), int64_t{0});
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return expert.at(a) < expert.at(b); });
+  const auto places = routed(c, order);
   std::map<std::string, Wanted> wanted;
   wanted["place"].values.resize(order.size());
+  wanted["expanded_x"].values.resize(static_cast<size_t>(expanded.elements()));
   for (size_t p = 0; p < order.size(); ++p) {
     const int64_t slot = order[p], number = c.has("row") ? static_cast<int64_t>(c.operand("row").at(slot)) : slot;
-    wanted["place"].values[static_cast<size_t>(number)] = static_cast<double>(p);
+    wanted["place"].values[static_cast<size_t>(number)] = static_cast<double>(places[p]);
     wanted["sorted_expert"].values.push_back(expert.at(slot));
+    if (places[p] < 0 || (places[p] + 1) * h > expanded.elements()) continue;
     const int64_t source = c.has("row") ? number % n : slot / k;
-    for (int64_t i = 0; i < h && static_cast<int64_t>(p) < copied; ++i)
-      wanted["expanded_x"].values.push_back(x.at(source * h + i));
+    for (int64_t i = 0; i < h; ++i)
+      wanted["expanded_x"].values[static_cast<size_t>(places[p] * h + i)] = x.at(source * h + i);
   }
+  const auto ids = expert.values();
   for (int64_t e = 0; c.has("tokens") && e < c.operand("tokens").elements(); ++e) {
-    const auto counted = [&](double id) {
-      return c.number("counts", 0) != 0 ? id == static_cast<double>(e) : id <= static_cast<double>(e);
-    };
-    const auto ids = expert.values();
+    const auto most = static_cast<double>(e), least = c.number("counts", 0) != 0 ? most : 0;
+    const auto counted = [&](double id) { return id >= least && id <= most; };
     wanted["tokens"].values.push_back(static_cast<double>(std::count_if(ids.begin(), ids.end(), counted)));
   }
   for (auto& [name, one] : wanted) one.bounds.assign(one.values.size(), 0);

@@ -159,7 +159,7 @@ std::map<std::string, Wanted> dynamic_quant_oracle(const Case& c) {
     const bool asymmetric = c.has("offset");
     const double symmetric = std::max(std::fabs(*least), std::fabs(*most)) / top;
     const double scale = asymmetric ? std::max((*most - *least) / steps, 1e-12) : symmetric;
-    const double offset = asymmetric ? top - *most / scale : 0;
+    const double offset = !asymmetric ? 0 : std::isinf(scale) ? NAN : top - *most / scale;
     wanted["scale"].values.push_back(scale);
     wanted["scale"].bounds.push_back(0x1p-22 * scale);
     wanted["offset"].values.push_back(offset);

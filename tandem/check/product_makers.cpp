@@ -105,15 +105,18 @@ json moe_gating(Maker& m) {
 json moe_init_routing(Maker& m) {
   const std::string type = m.one_of({"f32", "f16", "bf16", "i8"});
   const int64_t rows = m.between(1, 12), h = m.size(), k = m.between(1, 4), experts = m.between(1, 9), slots = rows * k,
-                active = m.chance(60) ? 0 : m.between(1, rows);
+                active = m.chance(60) ? 0 : m.between(1, rows),
+                capacity = active == 0 && m.chance(40) ? m.between(1, 4) : 0;
+  const Dims expanded = capacity > 0 ? Dims{experts, capacity, h} : Dims{active == 0 ? slots : active * k, h};
   json tensors{{"x", m.input(type, {rows, h})},
                {"expert", m.plain("i32", {rows, k}, 0, static_cast<double>(experts))},
-               {"expanded_x", m.dense(type, {active == 0 ? slots : active * k, h})},
+               {"expanded_x", m.dense(type, expanded)},
                {"place", m.dense("i32", {slots})},
                {"tokens", m.dense(m.one_of({"i32", "i64"}), {experts})}};
   if (m.chance(50)) tensors["sorted_expert"] = m.dense("i32", {slots});
-  return {
-      {"op", "moe_init_routing"}, {"numbers", {{"active", active}, {"counts", m.chance(50)}}}, {"tensors", tensors}};
+  return {{"op", "moe_init_routing"},
+          {"numbers", {{"active", active}, {"counts", m.chance(50)}, {"capacity", capacity}}},
+          {"tensors", tensors}};
 }
 
 // Slots 0 .. count in random order, some of them dropped.

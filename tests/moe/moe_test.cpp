@@ -5,7 +5,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "tests/fused/oracle.h"
+#include "tandem/check/fused_oracle.h"
 #include "tests/moe/group.h"
 
 namespace tandem::moe_test {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "tests/fused/oracle.h"
+#include "tandem/check/fused_oracle.h"
 #include "tests/moe/problem.h"
 
 namespace tandem::moe_test {

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "tests/fused/problem.h"
+#include "tandem/check/fused_problem.h"
 
 namespace tandem::moe_test {
 namespace {

@@ -40,7 +40,8 @@ void quantize(const QuantizeArgs& args, Lane&) {
     const double scale = column(args.scale, c, 1), offset = column(args.offset, c, 0);
     for (int k = 0; k < (args.square ? 2 : 1); ++k) v = args.divide ? v / scale : v * scale;
     if (args.offset_last) v = saturated(v, args.y_dtype, args.rounding);
-    put_integer(at(args.y, row * args.y_row_bytes), args.y_dtype, c, saturated(v + offset, args.y_dtype, args.rounding));
+    put_integer(at(args.y, row * args.y_row_bytes), args.y_dtype, c,
+                saturated(v + offset, args.y_dtype, args.rounding));
   }
 }
 
@@ -64,14 +65,16 @@ void dynamic_quant(const DynamicQuantArgs& args, Lane&) {
       return args.smooth == nullptr ? v : v * get(args.smooth, args.x_dtype, smooth_row * args.n + c);
     };
     double low = args.n > 0 ? value(0) : 0, high = low;
-    bool finite = true;
+    bool finite = true, nan = false;
     for (int64_t c = 0; c < args.n; ++c) {
       low = std::min(low, value(c)), high = std::max(high, value(c));
       finite = finite && std::isfinite(value(c));
+      nan = nan || std::isnan(value(c));
     }
+    if (nan) low = high = std::nan("");
     const bool symmetric = args.offset == nullptr;
     const double scale = symmetric ? std::max(high, -low) / top : std::max((high - low) / steps, 1e-12);
-    const double offset = symmetric ? 0 : top - high / scale;
+    const double offset = symmetric ? 0 : finite ? top - high / scale : std::nan("");
     args.scale[row] = static_cast<float>(scale);
     if (!symmetric) args.offset[row] = static_cast<float>(offset);
     for (int64_t c = 0; c < args.n; ++c) {
