@@ -50,8 +50,7 @@ struct DequantizeArgs {
 
 // v = fl32(x * smooth[c]); symmetric: scale = max|v| / 127 (i4: 7), y = sat(round half even(v / scale)).
 // asymmetric: scale = max((max - min) / 255 (15), 1e-12), offset = 127 (7) - max / scale, y = sat(round(v / scale + offset)).
-// A row of zeros: scale 0, y 0 (asymmetric: the formula). A row with NaN: scale NaN, y 0; with Inf: scale Inf, y 0;
-// the offset of either is NaN.
+// A row of zeros: scale 0, y 0 (asymmetric: the formula). A row with NaN: scale NaN, y 0; with Inf: scale Inf, y 0.
 struct DynamicQuantArgs {
   int64_t rows = 0, n = 0;
   const void* x = nullptr;
