@@ -76,6 +76,20 @@ Outcome attention(Case c) {
   });
 }
 
+Outcome fused_attention(Case c) {
+  return call_cpp<FusedInferAttention>(std::move(c), [](FusedInferAttention& op, const Case& given) {
+    op.order = choose<HeadOrder>(given, "order",
+                                 {{"BSND", HeadOrder::bsnd}, {"BNSD", HeadOrder::bnsd}, {"TND", HeadOrder::tnd}},
+                                 HeadOrder::bsh);
+    op.causal = choose<Causal>(given, "causal", {{"left_up", Causal::left_up}, {"right_down", Causal::right_down}},
+                               Causal::none);
+    for (const auto& [name, list] : {std::pair{"lengths", &op.lengths}, {"query_lengths", &op.query_lengths}}) {
+      if (!given.has(name)) continue;
+      for (const double length : given.operand(name).values()) list->push_back(static_cast<int64_t>(length));
+    }
+  });
+}
+
 }  // namespace
 
 const std::vector<Operator>& operators() {
@@ -99,6 +113,7 @@ const std::vector<Operator>& operators() {
       {"weight_quant_matmul", plain<WeightQuantMatmul>, weight_quant_matmul_oracle},
       {"grouped_matmul", grouped, grouped_matmul_oracle},
       {"incre_flash_attention", attention, attention_oracle},
+      {"fused_infer_attention", fused_attention, attention_oracle},
       {"reshape_and_cache", plain<ReshapeAndCache>, reshape_and_cache_oracle},
       {"moe_gating", plain<MoeGating>, moe_gating_oracle},
       {"moe_init_routing", plain<MoeInitRouting>, moe_init_oracle},

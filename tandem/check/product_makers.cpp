@@ -164,6 +164,28 @@ json attention(Maker& m) {
           {"numbers", {{"heads", heads}, {"kv_heads", kv_heads}, {"scale", 0.25}}}};
 }
 
+json prompt(Maker& m) {
+  const std::string type = m.one_of({"f16", "bf16", "f32"});
+  const int64_t kv_heads = m.between(1, 2), heads = kv_heads * m.between(1, 3), dim = m.between(1, 20);
+  const int64_t batch = m.between(1, 3), tokens = m.between(1, 9);
+  const int64_t positions = m.chance(90) ? m.between(1, 30) : m.between(255, 290);
+  const bool outside = m.chance(40);
+  const Dims query = outside ? Dims{batch, heads, tokens, dim} : Dims{batch, tokens, heads, dim};
+  const Dims keys = outside ? Dims{batch, kv_heads, positions, dim} : Dims{batch, positions, kv_heads, dim};
+  json tensors{{"query", m.input(type, query)},
+               {"key", list_of(m.input(type, keys))},
+               {"value", list_of(m.input(type, keys))},
+               {"query_lengths", {{"dtype", "i64"}, {"dims", {batch}}, {"range", {0, tokens + 1}}}},
+               {"lengths", {{"dtype", "i64"}, {"dims", {batch}}, {"range", {0, positions + 1}}}},
+               {"y", m.output(type, query)}};
+  if (m.chance(30)) tensors["mask"] = m.plain("u8", {batch, tokens, positions}, 0, 2);
+  if (m.chance(30)) tensors["pse"] = m.input(type, {1, heads, tokens, positions});
+  return {{"op", "fused_infer_attention"},
+          {"words", {{"order", outside ? "BNSD" : "BSND"}, {"causal", m.one_of({"none", "left_up", "right_down"})}}},
+          {"tensors", tensors},
+          {"numbers", {{"heads", heads}, {"kv_heads", kv_heads}, {"scale", 0.25}}}};
+}
+
 json reshape_and_cache(Maker& m) {
   const std::string type = m.one_of({"f32", "f16", "bf16", "i8"});
   const int64_t blocks = m.between(1, 5), size = m.between(1, 8), heads = m.between(1, 3), d = m.between(1, 20),
@@ -191,7 +213,9 @@ std::vector<Family> product_families() {
 }
 
 std::vector<Family> attention_families() {
-  return {{"incre_flash_attention", attention}, {"reshape_and_cache", reshape_and_cache}};
+  return {{"incre_flash_attention", attention},
+          {"fused_infer_attention", prompt},
+          {"reshape_and_cache", reshape_and_cache}};
 }
 
 std::vector<Family> moe_families() {

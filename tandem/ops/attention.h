@@ -11,8 +11,12 @@
 namespace tandem {
 
 // Order of dimensions: bsh query (B, 1, N*D), keys (B, S, Nkv*D); bsnd (B, 1, N, D), (B, S, Nkv, D); bnsd (B, N, 1, D),
-// (B, Nkv, S, D).
-enum class HeadOrder : uint8_t { bsh, bsnd, bnsd };
+// (B, Nkv, S, D); tnd (T, N, D), (T, Nkv, D): the tokens of all sequences one behind the other.
+enum class HeadOrder : uint8_t { bsh, bsnd, bnsd, tnd };
+
+// Which positions a query token may see: all; as many as the tokens up to itself, counted from the first position; or
+// counted so that the last token of a sequence sees its last position.
+enum class Causal : uint8_t { none, left_up, right_down };
 
 // One new token of B sequences: for each head, with the keys and values of its group of query heads,
 //   s[t] = scale * (q . k_t) (+ pse[t]), -1e12 instead where mask[t] is not 0; y = softmax(s) @ v over t < length
@@ -31,6 +35,22 @@ struct IncreFlashAttention {
   HeadOrder order = HeadOrder::bsh;
 };
 
+// As IncreFlashAttention with any number of tokens of each sequence: a token at a position has the bits of a decode
+// step there. query_lengths: B, or one for all; none: every token of query; tnd: where each sequence ends (these are
+// B). lengths: of keys; tnd without block_table: where each sequence ends. Rows of query past a sequence's length give
+// zeros. mask (B or 1, .., tokens, S), pse (B or 1, N, tokens, S); with tnd neither.
+struct FusedInferAttention {
+  TensorView query;
+  std::vector<TensorView> key, value;
+  TensorView pse, mask, block_table, kv_scale, kv_offset, y_scale, y_offset, y;
+  std::vector<int64_t> query_lengths, lengths;
+  int64_t heads = 0, kv_heads = 0;
+  int64_t block_size = 0;
+  double scale = 1;
+  HeadOrder order = HeadOrder::bsh;
+  Causal causal = Causal::none;
+};
+
 // Writes rows of key and value (tokens, Nkv, D) into slots of caches (blocks, block_size, Nkv, D); a negative slot is
 // skipped.
 struct ReshapeAndCache {
@@ -40,11 +60,14 @@ struct ReshapeAndCache {
 template <>
 const OperatorTable<IncreFlashAttention>& table_of<IncreFlashAttention>();
 template <>
+const OperatorTable<FusedInferAttention>& table_of<FusedInferAttention>();
+template <>
 const OperatorTable<ReshapeAndCache>& table_of<ReshapeAndCache>();
 
-// Errors of both: null_argument, invalid_argument here; out_of_memory, and invalid_argument for slots and blocks, at
+// Errors of all: null_argument, invalid_argument here; out_of_memory, and invalid_argument for slots and blocks, at
 // run.
 Expected<Plan> plan(const IncreFlashAttention& op, Device& device);
+Expected<Plan> plan(const FusedInferAttention& op, Device& device);
 Expected<Plan> plan(const ReshapeAndCache& op, Device& device);
 
 }  // namespace tandem

@@ -53,6 +53,7 @@ struct Form {
   aclnnStatus (*run)(void*, uint64_t, aclOpExecutor*, aclrtStream);
 };
 const std::vector<Form>& forms();
+std::vector<Form> attention_forms();  // a part of forms()
 
 // Plans and runs the case through one function; results hold every operand.
 Outcome call_aclnn(const Case& c, const Form& form);

@@ -27,10 +27,6 @@
 #include <aclnnop/aclnn_grouped_matmul_v3.h>
 #include <aclnnop/aclnn_grouped_matmul_v4.h>
 #include <aclnnop/aclnn_grouped_matmul_v5.h>
-#include <aclnnop/aclnn_incre_flash_attention.h>
-#include <aclnnop/aclnn_incre_flash_attention_v2.h>
-#include <aclnnop/aclnn_incre_flash_attention_v3.h>
-#include <aclnnop/aclnn_incre_flash_attention_v4.h>
 #include <aclnnop/aclnn_matmul.h>
 #include <aclnnop/aclnn_mm.h>
 #include <aclnnop/aclnn_moe_finalize_routing.h>
@@ -442,55 +438,13 @@ std::vector<Form> routing() {
   };
 }
 
-std::vector<Form> attention() {
-  return {
-      {"aclnnIncreFlashAttention",
-       [](V& v) {
-         return aclnnIncreFlashAttentionGetWorkspaceSize(v.tensor("query"), v.list("key"), v.list("value"),
-                                                         v.tensor("pse"), v.tensor("mask"), v.integers("lengths"),
-                                                         v.integer("heads"), v.number("scale", 1), v.word("order"),
-                                                         v.integer("kv_heads"), v.tensor("y"), &v.size, &v.executor);
-       },
-       aclnnIncreFlashAttention},
-      {"aclnnIncreFlashAttentionV2",
-       [](V& v) {
-         return aclnnIncreFlashAttentionV2GetWorkspaceSize(
-             v.tensor("query"), v.list("key"), v.list("value"), v.tensor("pse"), v.tensor("mask"),
-             v.integers("lengths"), nullptr, nullptr, nullptr, v.tensor("y_scale"), v.tensor("y_offset"),
-             v.integer("heads"), v.number("scale", 1), v.word("order"), v.integer("kv_heads"), v.tensor("y"), &v.size,
-             &v.executor);
-       },
-       aclnnIncreFlashAttentionV2},
-      {"aclnnIncreFlashAttentionV3",
-       [](V& v) {
-         return aclnnIncreFlashAttentionV3GetWorkspaceSize(
-             v.tensor("query"), v.list("key"), v.list("value"), v.tensor("pse"), v.tensor("mask"),
-             v.integers("lengths"), nullptr, nullptr, nullptr, v.tensor("y_scale"), v.tensor("y_offset"),
-             v.tensor("kv_scale"), v.tensor("kv_offset"), v.tensor("block_table"), v.integer("heads"),
-             v.number("scale", 1), v.word("order"), v.integer("kv_heads"), v.integer("block_size"), 0, v.tensor("y"),
-             &v.size, &v.executor);
-       },
-       aclnnIncreFlashAttentionV3},
-      {"aclnnIncreFlashAttentionV4",
-       [](V& v) {
-         return aclnnIncreFlashAttentionV4GetWorkspaceSize(
-             v.tensor("query"), v.list("key"), v.list("value"), v.tensor("pse"), v.tensor("mask"),
-             v.integers("lengths"), nullptr, nullptr, nullptr, v.tensor("y_scale"), v.tensor("y_offset"),
-             v.tensor("kv_scale"), v.tensor("kv_offset"), v.tensor("block_table"), nullptr, v.integer("heads"),
-             v.number("scale", 1), v.word("order"), v.integer("kv_heads"), v.integer("block_size"), 1, v.tensor("y"),
-             &v.size, &v.executor);
-       },
-       aclnnIncreFlashAttentionV4},
-  };
-}
-
 }  // namespace
 
 const std::vector<Form>& forms() {
   static const std::vector<Form> kAll = [] {
     std::vector<Form> all;
-    for (auto group :
-         {norms(), quantisers(), elementwise(), float_products(), quant_products(), groups(), routing(), attention()}) {
+    for (auto group : {norms(), quantisers(), elementwise(), float_products(), quant_products(), groups(), routing(),
+                       attention_forms()}) {
       all.insert(all.end(), group.begin(), group.end());
     }
     return all;
