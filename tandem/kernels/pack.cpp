@@ -119,7 +119,27 @@ void pack_nibbles(const Weight& from, int64_t k, int64_t n, uint32_t* to) {
   pack_nibble_columns(from, k, n, to);
 }
 
+void unpack_nibbles(const Weight& packed, int64_t k, int64_t n, uint8_t* to) {
+  const auto* stream = static_cast<const uint8_t*>(packed.data);
+  for (int64_t kk = 0; kk < k; ++kk) {
+    for (int64_t c = 0; c < n; ++c)
+      int4_set(to, kk * n + c, (int4_get(stream, weight_index(packed, k, kk, c)) & 15) - 8);
+  }
+}
+
 }  // namespace
+
+void unpack_weight(const Weight& packed, int64_t k, int64_t n, void* to) {
+  if (packed.dtype == DType::i4) return unpack_nibbles(packed, k, n, static_cast<uint8_t*>(to));
+  const auto* source = static_cast<const char*>(packed.data);
+  for (int64_t c = 0; c < n; c += kPanel) {
+    const size_t piece = dtype_bytes(packed.dtype, std::min(kPanel, n - c));
+    for (int64_t kk = 0; kk < k; ++kk) {
+      std::memcpy(static_cast<char*>(to) + dtype_bytes(packed.dtype, kk * n + c),
+                  source + dtype_bytes(packed.dtype, weight_index(packed, k, kk, c)), piece);
+    }
+  }
+}
 
 size_t packed_bytes(DType dtype, int64_t k, int64_t n) {
   return dtype_bytes(dtype, (n + kPanel - 1) / kPanel * kPanel * k);

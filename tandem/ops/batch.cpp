@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "tandem/kernels/pack.h"
+
 namespace tandem {
 namespace {
 
@@ -39,8 +41,9 @@ bool gives(const Batch& batch) {
 
 }  // namespace
 
-Batch batch_of(const TensorView& a, const TensorView& b, const TensorView& y) {
+Batch batch_of(const TensorView& a, const TensorView& b, const TensorView& y, int64_t panel) {
   Batch batch{a, b, y};
+  batch.panel = panel;
   if (b.rank == 1) {
     batch.b = inserted(b, 1);
     batch.y = inserted(batch.y, batch.y.rank);
@@ -81,10 +84,45 @@ int64_t Batch::offset(const TensorView& view, int64_t index) const {
   return offset;
 }
 
+void check_panel(Check& check, std::string_view name, const TensorView& b, int64_t panel) {
+  if (panel == 0 || check.failed()) return;
+  check.that(panel == kPanel, "panels of {} have {} columns, {} wanted", name, panel, kPanel);
+  check.rank(name, b, 2, TensorView::kMaxRank);
+  check.that(check.failed() || b.contiguous() || b.transposed().contiguous(),
+             "{} {} has gaps, packed matrices or their transposition wanted", name, b.describe());
+}
+
+Weight Batch::weight(int64_t index) const {
+  if (panel == 0) return weight_at(b, offset(b, index));
+  const int64_t matrix = offset(b, index) / std::max<int64_t>(1, k * n);
+  return {b.as<const char>() + static_cast<size_t>(matrix) * packed_bytes(b.dtype, k, n), b.dtype, 0, 0, panel};
+}
+
+namespace {
+
+// Columns that were packed as rows are unpacked; the kernels read panels of rows only.
+bool unpack_turned(Batch& batch, Lane& lane) {
+  const TensorView turned = batch.b.transposed();
+  const int64_t k = turned.dim(-2), n = turned.dim(-1), count = turned.elements() / std::max<int64_t>(1, k * n);
+  auto* plain = static_cast<char*>(lane.scratch->take(turned.bytes()));
+  if (plain == nullptr) return false;
+  for (int64_t index = 0; index < count; ++index) {
+    const auto at = static_cast<size_t>(index);
+    const Weight packed{batch.b.as<const char>() + at * packed_bytes(batch.b.dtype, k, n), batch.b.dtype, 0, 0, kPanel};
+    unpack_weight(packed, k, n, plain + at * dtype_bytes(batch.b.dtype, k * n));
+  }
+  batch.b.data = plain;
+  batch.panel = 0;
+  return true;
+}
+
+}  // namespace
+
 bool settle(Batch& batch, bool fold, Lane& lane) {
+  if (batch.panel != 0 && !batch.b.contiguous() && !unpack_turned(batch, lane)) return false;
   const bool rows_dense = (batch.k <= 1 || batch.a.step(-1) == 1) && (batch.m <= 1 || batch.a.step(-2) == batch.k);
   if (!rows_dense) batch.a = dense_copy(batch.a, lane);
-  if (!plain_matrix(batch.b)) batch.b = dense_copy(batch.b, lane);
+  if (batch.panel == 0 && !plain_matrix(batch.b)) batch.b = dense_copy(batch.b, lane);
   if (fold && batch.b.rank == 2 && batch.a.contiguous() && batch.a.rank == batch.y.rank) {
     batch.m *= batch.count;
     batch.count = 1;

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/ops/elementwise.h"
 
+#include "tandem/exec/team.h"
+#include "tandem/ops/convert.h"
 #include "tandem/ops/single.h"
 
 namespace tandem {
 namespace {
 
 constexpr std::string_view kFloats = "f32 f16 bf16";
+constexpr std::string_view kNumbers = "f32 f16 bf16 f64 i8 u8 i16 u16 i32 u32 i64 u64";
 
 constexpr Field<Cast> kCast[] = {
-    {{"x", Role::input, "f32 f16 bf16 i32", "", "what is converted"}, &Cast::x},
-    {{"y", Role::output, kFloats, "=x", "the same values, rounded once"}, &Cast::y},
+    {{"x", Role::input, kNumbers, "", "what is converted"}, &Cast::x},
+    {{"y", Role::output, kNumbers, "=x", "the same values, rounded once"}, &Cast::y},
 };
 
 constexpr Field<Activation> kActivation[] = {
@@ -39,6 +42,13 @@ constexpr Field<Softmax> kSoftmax[] = {
 constexpr Number<Softmax> kSoftmaxNumbers[] = {{"dim", "where the sum runs", &Softmax::dim, {-8, 7}}};
 
 Status run_cast(const Cast& op, Work& work) {
+  const bool narrow = op.x.dtype != DType::f64 && op.y.dtype != DType::f64 && is_float(op.y.dtype);
+  if (!narrow || !(is_float(op.x.dtype) || op.x.dtype == DType::i32)) {
+    work.lane.team->parallel_for(op.x.elements(), grain_of(1), [&](int64_t begin, int64_t end) {
+      convert({op.x.data, op.x.dtype, op.y.data, op.y.dtype}, begin, end);
+    });
+    return {};
+  }
   work.kernels.reduce.cast({op.x.elements(), op.x.data, op.x.dtype, op.y.data, op.y.dtype}, work.lane);
   return {};
 }

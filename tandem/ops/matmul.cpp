@@ -7,6 +7,8 @@ namespace tandem {
 namespace {
 
 constexpr std::string_view kFloats = "f32 f16 bf16";
+constexpr std::string_view kPanelText = "columns of the panels it is packed in; 0: not packed";
+constexpr Range kPanelRange{0, kPanel};
 
 constexpr Field<Matmul> kMatmul[] = {
     {{"a", Role::input, kFloats, "", "(batch.., m, k), or a vector of k", Layout::own}, &Matmul::a},
@@ -15,7 +17,8 @@ constexpr Field<Matmul> kMatmul[] = {
     {{"y", Role::output, "=a f32", "", "(batch.., m, n)"}, &Matmul::y},
 };
 constexpr Number<Matmul> kMatmulNumbers[] = {{"alpha", "factor of the product", &Matmul::alpha, {}},
-                                             {"beta", "factor of c", &Matmul::beta, {}}};
+                                             {"beta", "factor of c", &Matmul::beta, {}},
+                                             {"b_panel", kPanelText, &Matmul::b_panel, kPanelRange}};
 
 constexpr Field<Linear> kLinear[] = {
     {{"x", Role::input, kFloats, "rows.. k", "activations", Layout::own}, &Linear::x},
@@ -36,6 +39,8 @@ constexpr Field<QuantMatmul> kQuant[] = {
     {{"y", Role::output, "f16 bf16 f32 i8 i32", "", "(batch.., m, n)"}, &QuantMatmul::y},
 };
 
+constexpr Number<QuantMatmul> kQuantNumbers[] = {{"x2_panel", kPanelText, &QuantMatmul::x2_panel, kPanelRange}};
+
 constexpr Field<WeightQuantMatmul> kWeightQuant[] = {
     {{"x", Role::input, kFloats, "rows.. k", "activations", Layout::own}, &WeightQuantMatmul::x},
     {{"weight", Role::input, "i8 i4", "k n", "row-major or transposed", Layout::own}, &WeightQuantMatmul::weight},
@@ -46,10 +51,12 @@ constexpr Field<WeightQuantMatmul> kWeightQuant[] = {
     {{"y", Role::output, "=x f32", "rows.. n", "results"}, &WeightQuantMatmul::y},
 };
 constexpr Number<WeightQuantMatmul> kWeightQuantNumbers[] = {
-    {"group", "rows of k for each scale row; 0: one for all", &WeightQuantMatmul::group, {0, 2147483647.0}}};
+    {"group", "rows of k for each scale row; 0: one for all", &WeightQuantMatmul::group, {0, 2147483647.0}},
+    {"weight_panel", kPanelText, &WeightQuantMatmul::weight_panel, kPanelRange}};
 
 void check_matmul(Check& check, const Matmul& op) {
   check_batch(check, "a", op.a, "b", op.b, op.y);
+  check_panel(check, "b", op.b, op.b_panel);
   check.that(!op.c.present() || broadcasts(op.c, op.y), "c is {}, a shape that broadcasts to y {} wanted",
              op.c.describe(), op.y.describe());
 }
@@ -72,7 +79,7 @@ Status add_scaled(const Matmul& op, void* sums, Work& work) {
 }
 
 Status multiply(const Matmul& op, std::string_view name, Work& work) {
-  Batch batch = batch_of(op.a, op.b, op.y);
+  Batch batch = batch_of(op.a, op.b, op.y, op.b_panel);
   const bool more = op.alpha != 1 || (op.c.present() && op.beta != 0);
   const bool in_place = op.c.present() && op.c.data == op.y.data;
   if (more && (op.y.dtype != DType::f32 || in_place)) {
@@ -93,7 +100,7 @@ Status multiply(const Matmul& op, std::string_view name, Work& work) {
 Status run_matmul(const Matmul& op, Work& work) { return multiply(op, "matmul", work); }
 
 Matmul as_matmul(const Linear& op) {
-  return {op.x, op.transpose ? op.weight.transposed() : op.weight, op.bias, op.y, 1, 1};
+  return {op.x, op.transpose ? op.weight.transposed() : op.weight, op.bias, op.y, 1, 1, 0};
 }
 
 void check_linear(Check& check, const Linear& op) {
@@ -111,6 +118,7 @@ Status run_linear(const Linear& op, Work& work) { return multiply(as_matmul(op),
 void check_quant(Check& check, const QuantMatmul& op) {
   constexpr int64_t kMostDepth = 65535;  // 128 * 128 times it fits an int32 sum
   check_batch(check, "x1", op.x1, "x2", op.x2, op.y);
+  check_panel(check, "x2", op.x2, op.x2_panel);
   if (check.failed()) return;
   const Batch batch = batch_of(op.x1, op.x2, op.y);
   check.range("k", batch.k, 0, kMostDepth);
@@ -131,7 +139,7 @@ void check_quant(Check& check, const QuantMatmul& op) {
 
 Status run_quant(const QuantMatmul& op, Work& work) {
   constexpr std::string_view kName = "quant_matmul";
-  Batch batch = batch_of(op.x1, op.x2, op.y);
+  Batch batch = batch_of(op.x1, op.x2, op.y, op.x2_panel);
   if (!settle(batch, !op.token.present(), work.lane)) return no_scratch(kName, "strided operands");
   const auto scale = dequant_column(op.scale, kName, work), offset = per_column(op.offset, kName, work);
   if (!scale || !offset) return fail(scale ? offset.error() : scale.error());
@@ -146,6 +154,7 @@ Status run_quant(const QuantMatmul& op, Work& work) {
 
 void check_weight_quant(Check& check, const WeightQuantMatmul& op) {
   check_weight_pairs(check, "weight", op.weight);
+  check_panel(check, "weight", op.weight, op.weight_panel);
   check.that(plain_matrix(op.weight), "weight {} has strides [{},{}], a row-major or transposed matrix wanted",
              op.weight.describe(), op.weight.step(0), op.weight.step(1));
   const int64_t k = op.weight.dim(0), n = op.weight.dim(1), groups = op.group > 0 ? (k + op.group - 1) / op.group : 1;
@@ -157,7 +166,7 @@ void check_weight_quant(Check& check, const WeightQuantMatmul& op) {
 
 Status run_weight_quant(const WeightQuantMatmul& op, Work& work) {
   constexpr std::string_view kName = "weight_quant_matmul";
-  Batch batch = batch_of(op.x, op.weight, op.y);
+  Batch batch = batch_of(op.x, op.weight, op.y, op.weight_panel);
   if (!settle(batch, true, work.lane)) return no_scratch(kName, "strided operands");
   return for_products(batch, [&](Product product) {
     product.scale = scale_at(op.scale, product.n);
@@ -187,7 +196,7 @@ const OperatorTable<Linear>& table_of<Linear>() {
 template <>
 const OperatorTable<QuantMatmul>& table_of<QuantMatmul>() {
   static constexpr OperatorTable<QuantMatmul> kTable{
-      "quant_matmul", "y = (x1 @ x2 + bias) * scale * token", kQuant, {}, check_quant, run_quant};
+      "quant_matmul", "y = (x1 @ x2 + bias) * scale * token", kQuant, kQuantNumbers, check_quant, run_quant};
   return kTable;
 }
 

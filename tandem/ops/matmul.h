@@ -14,6 +14,7 @@ namespace tandem {
 struct Matmul {
   TensorView a, b, c, y;
   double alpha = 1, beta = 1;
+  int64_t b_panel = 0;  // kPanel when b holds pack_weight() panels (transdata); its dims stay those of the matrices
 };
 
 // y = rd(x @ weight^T + bias), weight (n, k); (k, n) without `transpose`.
@@ -26,12 +27,14 @@ struct Linear {
 // sat8(round half even(.. + offset)), an int32 y the sum itself. Batches broadcast as in Matmul.
 struct QuantMatmul {
   TensorView x1, x2, scale, token, offset, bias, y;
+  int64_t x2_panel = 0;  // as b_panel of Matmul
 };
 
 // y = rd(x @ ((weight + offset) * scale) + bias), weight (k, n) int8 or int4; one scale row for each `group` rows of k.
 struct WeightQuantMatmul {
   TensorView x, weight, scale, offset, bias, y;
   int64_t group = 0;
+  int64_t weight_panel = 0;  // as b_panel of Matmul
 };
 
 template <>
