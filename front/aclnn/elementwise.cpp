@@ -22,6 +22,7 @@ aclnnStatus aclnnCastGetWorkspaceSize(const aclTensor* self, aclDataType dtype, 
                                       uint64_t* workspaceSize, aclOpExecutor** executor) {
   return translate<tandem::Cast>("aclnnCast", workspaceSize, executor, [&](auto& call) {
     call.in("self", call.op.x, self).out("out", call.op.y, out);
+    call.check.that(dtype != ACL_BOOL, "dtype is {}, a number's wanted", static_cast<int>(dtype));
     call.check.that(out == nullptr || out->type == static_cast<int>(dtype), "out {} has another dtype than {} (dtype)",
                     call.op.y.describe(), static_cast<int>(dtype));
   });

@@ -5,6 +5,7 @@
 #include "aclnnop/aclnn_addmv.h"
 #include "aclnnop/aclnn_baddbmm.h"
 #include "aclnnop/aclnn_batch_matmul.h"
+#include "aclnnop/aclnn_dot.h"
 #include "aclnnop/aclnn_gemm.h"
 #include "aclnnop/aclnn_matmul.h"
 #include "aclnnop/aclnn_mm.h"
@@ -16,7 +17,7 @@ namespace {
 
 void bind_product(Call<Matmul>& call, const aclTensor* a, const aclTensor* b, const aclTensor* y,
                   int8_t cube_math_type) {
-  call.in("self", call.op.a, a).in("mat2", call.op.b, b).out("out", call.op.y, y);
+  call.in("self", call.op.a, a).weight("mat2", call.op.b, call.op.b_panel, b).out("out", call.op.y, y);
   call.check.range("cubeMathType", cube_math_type, 0, 4);
 }
 
@@ -147,6 +148,60 @@ aclnnStatus aclnnGemmGetWorkspaceSize(const aclTensor* A, const aclTensor* B, co
 }
 
 aclnnStatus aclnnGemm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnMatmulWeightNzGetWorkspaceSize(const aclTensor* self, const aclTensor* mat2, const aclTensor* out,
+                                                int8_t cubeMathType, uint64_t* workspaceSize,
+                                                aclOpExecutor** executor) {
+  return translate<tandem::Matmul>("aclnnMatmulWeightNz", workspaceSize, executor, [&](auto& call) {
+    front::bind_product(call, self, mat2, out, cubeMathType);
+    front::want_packed(call.check, "mat2", mat2);
+  });
+}
+
+aclnnStatus aclnnMatmulWeightNz(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnBatchMatMulWeightNzGetWorkspaceSize(const aclTensor* self, const aclTensor* mat2, const aclTensor* out,
+                                                     int8_t cubeMathType, uint64_t* workspaceSize,
+                                                     aclOpExecutor** executor) {
+  return translate<tandem::Matmul>("aclnnBatchMatMulWeightNz", workspaceSize, executor, [&](auto& call) {
+    front::bind_product(call, self, mat2, out, cubeMathType);
+    front::want_packed(call.check, "mat2", mat2);
+    call.check.rank("self", call.op.a, 3, 8).rank("mat2", call.op.b, 3, 8);
+  });
+}
+
+aclnnStatus aclnnBatchMatMulWeightNz(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                     aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnAddmmWeightNzGetWorkspaceSize(const aclTensor* self, const aclTensor* mat1, const aclTensor* mat2,
+                                               const aclScalar* beta, const aclScalar* alpha, const aclTensor* out,
+                                               int8_t cubeMathType, uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::Matmul>("aclnnAddmmWeightNz", workspaceSize, executor, [&](auto& call) {
+    front::bind_product(call, mat1, mat2, out, cubeMathType);
+    front::want_packed(call.check, "mat2", mat2);
+    front::bind_addend(call, self, beta, alpha);
+  });
+}
+
+aclnnStatus aclnnAddmmWeightNz(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnDotGetWorkspaceSize(const aclTensor* self, const aclTensor* tensor, const aclTensor* out,
+                                     uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::Matmul>("aclnnDot", workspaceSize, executor, [&](auto& call) {
+    call.in("self", call.op.a, self).in("tensor", call.op.b, tensor).out("out", call.op.y, out);
+    call.check.rank("self", call.op.a, 1, 1).rank("tensor", call.op.b, 1, 1);
+  });
+}
+
+aclnnStatus aclnnDot(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) {
   return launch(workspace, workspaceSize, executor, stream);
 }
 

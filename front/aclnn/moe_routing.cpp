@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Routing of tokens to experts: translation to moe_gating, moe_init_routing and moe_finalize_routing.
 #include "tandem/ops/moe_routing.h"
+#include "aclnnop/aclnn_moe_compute_expert_tokens.h"
 #include "aclnnop/aclnn_moe_finalize_routing.h"
 #include "aclnnop/aclnn_moe_finalize_routing_v2.h"
 #include "aclnnop/aclnn_moe_gating_top_k_softmax.h"
@@ -108,6 +109,21 @@ aclnnStatus aclnnMoeInitRoutingV2GetWorkspaceSize(
 
 aclnnStatus aclnnMoeInitRoutingV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                   aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnMoeComputeExpertTokensGetWorkspaceSize(const aclTensor* sortedExperts, int64_t numExperts,
+                                                        const aclTensor* out, uint64_t* workspaceSize,
+                                                        aclOpExecutor** executor) {
+  return translate<tandem::MoeExpertTokens>("aclnnMoeComputeExpertTokens", workspaceSize, executor, [&](auto& call) {
+    call.in("sortedExperts", call.op.sorted_expert, sortedExperts).out("out", call.op.tokens, out);
+    call.check.that(out == nullptr || call.op.tokens.elements() == numExperts, "numExperts is {}, {} wanted ({})",
+                    numExperts, call.op.tokens.elements(), "the values of out");
+  });
+}
+
+aclnnStatus aclnnMoeComputeExpertTokens(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                        aclrtStream stream) {
   return launch(workspace, workspaceSize, executor, stream);
 }
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tandem/base/half.h"
+#include "tandem/kernels/gemm.h"
 
 namespace tandem::front {
 
@@ -25,6 +26,27 @@ Arguments& Arguments::out(std::string_view name, TensorView& place, const aclTen
   look_at(name, tensor);
   bind(outputs, place, tensor);
   return *this;
+}
+
+Arguments& Arguments::weight(std::string_view name, TensorView& place, int64_t& panel, const aclTensor* tensor) {
+  if (tensor == nullptr || tensor->format != ACL_FORMAT_FRACTAL_NZ) return in(name, place, tensor);
+  check.that(tensor->view.present(), "{} {} has an unknown dtype, one of this operator wanted", name,
+             describe(*tensor));
+  bind(inputs, place, tensor);
+  unpack_words(place);
+  panel = panel_of(place);
+  return *this;
+}
+
+int64_t panel_of(const TensorView& view) {
+  if (view.rank < 2) return 0;
+  const int64_t columns = view.contiguous() ? view.dim(-1) : view.dim(-2);
+  return columns % kPanel == 0 ? kPanel : 0;
+}
+
+void want_packed(Check& check, std::string_view name, const aclTensor* tensor) {
+  check.that(tensor == nullptr || tensor->format == ACL_FORMAT_FRACTAL_NZ, "{} {} has format {}, FRACTAL_NZ wanted",
+             name, tensor == nullptr ? "" : describe(*tensor), tensor == nullptr ? 0 : tensor->format);
 }
 
 Arguments& Arguments::need(std::string_view name, TensorView& place, const aclTensor* tensor) {

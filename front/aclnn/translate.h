@@ -25,6 +25,8 @@ class Arguments : public Executor {
   Arguments& need(std::string_view name, TensorView& place, const aclTensor* tensor);
   Arguments& in(std::string_view name, std::vector<TensorView>& places, const aclTensorList* tensors);
   Arguments& out(std::string_view name, std::vector<TensorView>& places, const aclTensorList* tensors);
+  // A weight that may be FRACTAL_NZ; `panel` says how the operator has to read it.
+  Arguments& weight(std::string_view name, TensorView& place, int64_t& panel, const aclTensor* tensor);
   // One this library has no use for.
   Arguments& absent(std::string_view name, const void* argument);
 
@@ -53,6 +55,10 @@ class Call : public Arguments {
 
 // The text of a vendor string; null is `absent`.
 std::string_view text_of(const char* text, std::string_view absent);
+// FRACTAL_NZ memory as this library lays it out: panels of so many columns, 0: rows as they are. The extents decide, so
+// that a program may describe one memory again and again.
+int64_t panel_of(const TensorView& view);
+void want_packed(Check& check, std::string_view name, const aclTensor* tensor);
 // 0 for null.
 double value_of(const aclScalar* scalar);
 // int32 words of eight int4 become int4: the contiguous axis grows eightfold. Others stay.

@@ -36,6 +36,10 @@ double load(DType dtype, const std::byte* bytes, int64_t index) {
     case DType::i4: return int4_get(reinterpret_cast<const uint8_t*>(bytes), index);
     case DType::i8: return read_as<int8_t>(bytes, index);
     case DType::u8: return read_as<uint8_t>(bytes, index);
+    case DType::f64: return read_as<double>(bytes, index);
+    case DType::i16: return read_as<int16_t>(bytes, index);
+    case DType::u16: return read_as<uint16_t>(bytes, index);
+    case DType::u32: return read_as<uint32_t>(bytes, index);
     case DType::i32: return read_as<int32_t>(bytes, index);
     case DType::i64: return static_cast<double>(read_as<int64_t>(bytes, index));
     case DType::u64: return static_cast<double>(read_as<uint64_t>(bytes, index));
@@ -51,6 +55,10 @@ void store(DType dtype, std::byte* bytes, int64_t index, double value) {
     case DType::i4: return int4_set(reinterpret_cast<uint8_t*>(bytes), index, static_cast<int>(value));
     case DType::i8: return write_as(bytes, index, static_cast<int8_t>(value));
     case DType::u8: return write_as(bytes, index, static_cast<uint8_t>(value));
+    case DType::f64: return write_as(bytes, index, value);
+    case DType::i16: return write_as(bytes, index, static_cast<int16_t>(value));
+    case DType::u16: return write_as(bytes, index, static_cast<uint16_t>(value));
+    case DType::u32: return write_as(bytes, index, static_cast<uint32_t>(value));
     case DType::i32: return write_as(bytes, index, static_cast<int32_t>(value));
     case DType::i64: return write_as(bytes, index, static_cast<int64_t>(value));
     case DType::u64: return write_as(bytes, index, static_cast<uint64_t>(value));

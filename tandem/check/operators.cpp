@@ -117,6 +117,7 @@ const std::vector<Operator>& operators() {
       {"reshape_and_cache", plain<ReshapeAndCache>, reshape_and_cache_oracle},
       {"moe_gating", plain<MoeGating>, moe_gating_oracle},
       {"moe_init_routing", plain<MoeInitRouting>, moe_init_oracle},
+      {"moe_expert_tokens", plain<MoeExpertTokens>},
       {"moe_finalize_routing", plain<MoeFinalizeRouting>, moe_finalize_oracle},
   };
   return kAll;

@@ -39,6 +39,11 @@ constexpr Number<MoeInitRouting> kInitNumbers[] = {
     {"counts", "tokens of each expert alone", &MoeInitRouting::counts, {0, 1}},
     {"capacity", "slots an expert takes, padded; 0: all", &MoeInitRouting::capacity, {0, INT32_MAX}}};
 
+constexpr Field<MoeExpertTokens> kTokens[] = {
+    {{"sorted_expert", Role::input, "i32", "slots", "rising ids"}, &MoeExpertTokens::sorted_expert},
+    {{"tokens", Role::output, "i32 i64", "experts", "rising counts"}, &MoeExpertTokens::tokens},
+};
+
 constexpr Field<MoeFinalizeRouting> kFinalize[] = {
     {{"expanded", Role::input, kFloats, "slots h | padded capacity h", "results by expert"},
      &MoeFinalizeRouting::expanded},
@@ -164,6 +169,18 @@ Status run_init(const MoeInitRouting& op, Work& work) {
   return {};
 }
 
+Status run_tokens(const MoeExpertTokens& op, Work&) {
+  const auto* id = op.sorted_expert.as<const int32_t>();
+  const int64_t slots = op.sorted_expert.elements();
+  int64_t p = 0;
+  for (int64_t e = 0; e < op.tokens.elements(); ++e) {
+    while (p < slots && id[p] <= e) ++p;
+    if (op.tokens.dtype == DType::i32) op.tokens.as<int32_t>()[e] = static_cast<int32_t>(p);
+    if (op.tokens.dtype == DType::i64) op.tokens.as<int64_t>()[e] = p;
+  }
+  return {};
+}
+
 int64_t slots_of_row(const MoeFinalizeRouting& op) { return op.y.dim(0) == 0 ? 0 : op.place.elements() / op.y.dim(0); }
 
 void check_finalize(Check& check, const MoeFinalizeRouting& op) {
@@ -270,7 +287,15 @@ const OperatorTable<MoeFinalizeRouting>& table_of<MoeFinalizeRouting>() {
   return kTable;
 }
 
+template <>
+const OperatorTable<MoeExpertTokens>& table_of<MoeExpertTokens>() {
+  static constexpr OperatorTable<MoeExpertTokens> kTable{
+      "moe_expert_tokens", "tokens[e] = number of ids up to e", kTokens, {}, nullptr, run_tokens};
+  return kTable;
+}
+
 Expected<Plan> plan(const MoeGating& op, Device&) { return plan_single(op); }
+Expected<Plan> plan(const MoeExpertTokens& op, Device&) { return plan_single(op); }
 Expected<Plan> plan(const MoeInitRouting& op, Device&) { return plan_single(op); }
 Expected<Plan> plan(const MoeFinalizeRouting& op, Device&) { return plan_single(op); }
 

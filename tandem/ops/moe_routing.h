@@ -37,8 +37,15 @@ struct MoeFinalizeRouting {
   bool row_major = false;
 };
 
+// tokens[e] = how many of the rising ids are at most e.
+struct MoeExpertTokens {
+  TensorView sorted_expert, tokens;
+};
+
 template <>
 const OperatorTable<MoeGating>& table_of<MoeGating>();
+template <>
+const OperatorTable<MoeExpertTokens>& table_of<MoeExpertTokens>();
 template <>
 const OperatorTable<MoeInitRouting>& table_of<MoeInitRouting>();
 template <>
@@ -47,6 +54,7 @@ const OperatorTable<MoeFinalizeRouting>& table_of<MoeFinalizeRouting>();
 // Errors of all: null_argument, invalid_argument here; out_of_memory, and invalid_argument for ids, at run.
 Expected<Plan> plan(const MoeGating& op, Device& device);
 Expected<Plan> plan(const MoeInitRouting& op, Device& device);
+Expected<Plan> plan(const MoeExpertTokens& op, Device& device);
 Expected<Plan> plan(const MoeFinalizeRouting& op, Device& device);
 
 }  // namespace tandem

@@ -17,6 +17,7 @@
 #include <aclnnop/aclnn_batch_matmul.h>
 #include <aclnnop/aclnn_cast.h>
 #include <aclnnop/aclnn_div.h>
+#include <aclnnop/aclnn_dot.h>
 #include <aclnnop/aclnn_dynamic_quant.h>
 #include <aclnnop/aclnn_dynamic_quant_v2.h>
 #include <aclnnop/aclnn_dynamic_quant_v3.h>
@@ -29,6 +30,7 @@
 #include <aclnnop/aclnn_grouped_matmul_v5.h>
 #include <aclnnop/aclnn_matmul.h>
 #include <aclnnop/aclnn_mm.h>
+#include <aclnnop/aclnn_moe_compute_expert_tokens.h>
 #include <aclnnop/aclnn_moe_finalize_routing.h>
 #include <aclnnop/aclnn_moe_finalize_routing_v2.h>
 #include <aclnnop/aclnn_moe_gating_top_k_softmax.h>
@@ -37,6 +39,7 @@
 #include <aclnnop/aclnn_moe_init_routing_v2.h>
 #include <aclnnop/aclnn_mul.h>
 #include <aclnnop/aclnn_mv.h>
+#include <aclnnop/aclnn_quant_matmul.h>
 #include <aclnnop/aclnn_quant_matmul_v3.h>
 #include <aclnnop/aclnn_quant_matmul_v4.h>
 #include <aclnnop/aclnn_quant_matmul_v5.h>
@@ -261,6 +264,11 @@ std::vector<Form> float_products() {
          return aclnnMatmulGetWorkspaceSize(v.tensor("a"), v.tensor("b"), v.tensor("y"), 0, &v.size, &v.executor);
        },
        aclnnMatmul},
+      {"aclnnDot",
+       [](V& v) {
+         return aclnnDotGetWorkspaceSize(v.tensor("a"), v.tensor("b"), v.tensor("y"), &v.size, &v.executor);
+       },
+       aclnnDot},
       {"aclnnMm",
        [](V& v) {
          return aclnnMmGetWorkspaceSize(v.tensor("a"), v.tensor("b"), v.tensor("y"), 1, &v.size, &v.executor);
@@ -306,6 +314,12 @@ std::vector<Form> float_products() {
 
 std::vector<Form> quant_products() {
   return {
+      {"aclnnQuantMatmulV2",
+       [](V& v) {
+         return aclnnQuantMatmulV2GetWorkspaceSize(v.tensor("x1"), v.tensor("x2"), v.tensor("bias"), v.tensor("scale"),
+                                                   false, false, v.tensor("y"), &v.size, &v.executor);
+       },
+       aclnnQuantMatmulV2},
       {"aclnnQuantMatmulV3",
        [](V& v) {
          return aclnnQuantMatmulV3GetWorkspaceSize(v.tensor("x1"), v.tensor("x2"), v.tensor("scale"),
@@ -420,6 +434,12 @@ std::vector<Form> routing() {
              before ? nullptr : v.tensor("tokens"), before ? v.tensor("tokens") : nullptr, &v.size, &v.executor);
        },
        aclnnMoeInitRoutingV2},
+      {"aclnnMoeComputeExpertTokens",
+       [](V& v) {
+         return aclnnMoeComputeExpertTokensGetWorkspaceSize(v.tensor("sorted_expert"), v.integer("experts"),
+                                                            v.tensor("tokens"), &v.size, &v.executor);
+       },
+       aclnnMoeComputeExpertTokens},
       {"aclnnMoeFinalizeRouting",
        [](V& v) {
          return aclnnMoeFinalizeRoutingGetWorkspaceSize(v.tensor("expanded"), v.tensor("skip1"), v.tensor("skip2"),

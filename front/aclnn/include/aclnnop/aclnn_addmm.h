@@ -23,6 +23,15 @@ ACLNN_API aclnnStatus aclnnInplaceAddmmGetWorkspaceSize(const aclTensor* selfRef
 ACLNN_API aclnnStatus aclnnInplaceAddmm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                         aclrtStream stream);
 
+// The same with mat2 in FRACTAL_NZ.
+ACLNN_API aclnnStatus aclnnAddmmWeightNzGetWorkspaceSize(const aclTensor* self, const aclTensor* mat1,
+                                                         const aclTensor* mat2, const aclScalar* beta,
+                                                         const aclScalar* alpha, const aclTensor* out,
+                                                         int8_t cubeMathType, uint64_t* workspaceSize,
+                                                         aclOpExecutor** executor);
+ACLNN_API aclnnStatus aclnnAddmmWeightNz(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                         aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif
