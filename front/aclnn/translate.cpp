@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "tandem/base/half.h"
-#include "tandem/kernels/gemm.h"
+#include "tandem/ops/transdata.h"
 
 namespace tandem::front {
 
@@ -41,7 +41,7 @@ Arguments& Arguments::weight(std::string_view name, TensorView& place, int64_t& 
 int64_t panel_of(const TensorView& view) {
   if (view.rank < 2) return 0;
   const int64_t columns = view.contiguous() ? view.dim(-1) : view.dim(-2);
-  return columns % kPanel == 0 ? kPanel : 0;
+  return columns % kPackedColumns == 0 ? kPackedColumns : 0;
 }
 
 void want_packed(Check& check, std::string_view name, const aclTensor* tensor) {

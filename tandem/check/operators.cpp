@@ -12,6 +12,7 @@
 #include "tandem/ops/norm.h"
 #include "tandem/ops/quantize.h"
 #include "tandem/ops/rope.h"
+#include "tandem/ops/transdata.h"
 
 namespace tandem::check {
 namespace {
@@ -56,6 +57,15 @@ Outcome rope(Case c) {
   return call_cpp<Rope>(std::move(c), [](Rope& op, const Case& given) {
     op.form = choose<RopeForm>(given, "form", {{"interleave", RopeForm::interleave}, {"quarter", RopeForm::quarter}},
                                RopeForm::half);
+  });
+}
+
+Outcome transdata(Case c) {
+  using Kind = Transdata::Kind;
+  return call_cpp<Transdata>(std::move(c), [](Transdata& op, const Case& given) {
+    op.kind = choose<Kind>(
+        given, "kind", {{"from_nz", Kind::from_nz}, {"to_panels", Kind::to_panels}, {"from_panels", Kind::from_panels}},
+        Kind::to_nz);
   });
 }
 
@@ -115,6 +125,7 @@ const std::vector<Operator>& operators() {
       {"incre_flash_attention", attention, attention_oracle},
       {"fused_infer_attention", fused_attention, attention_oracle},
       {"reshape_and_cache", plain<ReshapeAndCache>, reshape_and_cache_oracle},
+      {"transdata", transdata},
       {"moe_gating", plain<MoeGating>, moe_gating_oracle},
       {"moe_init_routing", plain<MoeInitRouting>, moe_init_oracle},
       {"moe_expert_tokens", plain<MoeExpertTokens>},

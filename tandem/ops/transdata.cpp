@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kName = "transdata";
 constexpr int64_t kBlockRows = 16;
+static_assert(kPackedColumns == kPanel);
 
 constexpr Field<Transdata> kFields[] = {
     {{"x", Role::input, "f32 f16 bf16 i8 u8 i32 i4", "", "matrices in one layout"}, &Transdata::x},

@@ -21,7 +21,8 @@ struct Transdata {
   Kind kind = Kind::to_nz;
 };
 
-// Elements of a (k, n) matrix in panels.
+// Columns of a panel, and elements of a (k, n) matrix in panels.
+inline constexpr int64_t kPackedColumns = 64;
 int64_t panel_elements(int64_t k, int64_t n);
 
 template <>
