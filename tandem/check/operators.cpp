@@ -125,10 +125,10 @@ const std::vector<Operator>& operators() {
       {"incre_flash_attention", attention, attention_oracle},
       {"fused_infer_attention", fused_attention, attention_oracle},
       {"reshape_and_cache", plain<ReshapeAndCache>, reshape_and_cache_oracle},
-      {"transdata", transdata},
+      {"transdata", transdata, transdata_oracle},
       {"moe_gating", plain<MoeGating>, moe_gating_oracle},
       {"moe_init_routing", plain<MoeInitRouting>, moe_init_oracle},
-      {"moe_expert_tokens", plain<MoeExpertTokens>},
+      {"moe_expert_tokens", plain<MoeExpertTokens>, moe_tokens_oracle},
       {"moe_finalize_routing", plain<MoeFinalizeRouting>, moe_finalize_oracle},
   };
   return kAll;

@@ -37,6 +37,8 @@ std::map<std::string, Wanted> attention_oracle(const Case& c);
 std::map<std::string, Wanted> reshape_and_cache_oracle(const Case& c);
 std::map<std::string, Wanted> moe_gating_oracle(const Case& c);
 std::map<std::string, Wanted> moe_init_oracle(const Case& c);
+std::map<std::string, Wanted> moe_tokens_oracle(const Case& c);
+std::map<std::string, Wanted> transdata_oracle(const Case& c);
 std::map<std::string, Wanted> moe_finalize_oracle(const Case& c);
 
 double unit_of(DType dtype);

@@ -119,6 +119,32 @@ json moe_init_routing(Maker& m) {
           {"tensors", tensors}};
 }
 
+json moe_expert_tokens(Maker& m) {
+  std::vector<double> ids;
+  for (int64_t id = m.between(-1, 2), count = m.between(1, 40); count > 0; --count, id += m.between(0, 2) / 2)
+    ids.push_back(static_cast<double>(id));
+  json sorted = m.plain("i32", {static_cast<int64_t>(ids.size())}, 0, 1);
+  sorted["values"] = ids;
+  return {{"op", "moe_expert_tokens"},
+          {"tensors", {{"sorted_expert", sorted}, {"tokens", m.dense(m.one_of({"i32", "i64"}), {m.between(1, 20)})}}}};
+}
+
+json transdata(Maker& m) {
+  const std::string type = m.one_of({"f32", "f16", "bf16", "i8", "i4"}),
+                    kind = m.one_of({"to_nz", "from_nz", "to_panels", "from_panels"});
+  const int64_t batch = m.between(1, 3), k = m.size(), n = (m.size() + 1) / 2 * 2;
+  const int64_t columns = type == "i4" ? 64 : type == "i8" ? 32 : type == "f32" ? 8 : 16;
+  const Dims plain{batch, k, n}, blocks{batch, (n + columns - 1) / columns, (k + 15) / 16, 16, columns},
+      panels{batch * ((n + 63) / 64) * 64 * k};
+  const bool out = kind.starts_with("to");
+  const Dims& other = kind.ends_with("nz") ? blocks : panels;
+  // Two int4 share a byte, so they have no other order of memory.
+  const json x = type == "i4" ? m.plain(type, out ? plain : other, -8, 8) : m.input(type, out ? plain : other);
+  return {{"op", "transdata"},
+          {"words", {{"kind", kind}}},
+          {"tensors", {{"x", x}, {"y", m.dense(type, out ? other : plain)}}}};
+}
+
 // Slots 0 .. count in random order, some of them dropped.
 std::vector<double> places(Maker& m, int64_t count) {
   std::vector<double> all;
@@ -209,7 +235,8 @@ std::vector<Family> product_families() {
           {"linear", linear},
           {"quant_matmul", quant_matmul},
           {"weight_quant_matmul", weight_quant_matmul},
-          {"grouped_matmul", grouped_matmul}};
+          {"grouped_matmul", grouped_matmul},
+          {"transdata", transdata}};
 }
 
 std::vector<Family> attention_families() {
@@ -221,6 +248,7 @@ std::vector<Family> attention_families() {
 std::vector<Family> moe_families() {
   return {{"moe_gating", moe_gating},
           {"moe_init_routing", moe_init_routing},
+          {"moe_expert_tokens", moe_expert_tokens},
           {"moe_finalize_routing", moe_finalize_routing}};
 }
 

@@ -3,7 +3,7 @@
 
 #include <fstream>
 
-#include "tests/fused/problem.h"
+#include "tandem/check/fused_problem.h"
 
 namespace tandem::group_c {
 namespace {
