@@ -8,8 +8,8 @@
 #include <string>
 
 #include "acl/acl.h"
+#include "front/acl/product.h"
 #include "front/acl/runtime.h"
-#include "tandem/base/env.h"
 
 namespace tandem::front {
 namespace {
@@ -106,9 +106,6 @@ aclError aclsysGetCANNVersion(aclCANNPackageName name, aclCANNPackageVersion* ve
 
 const char* aclGetRecentErrMsg() { return tandem::front::recent_message(); }
 
-const char* aclrtGetSocName() {
-  static const std::string& name = *new std::string(tandem::env_text("TANDEM_SOC").value_or("Ascend910B3"));
-  return name.c_str();
-}
+const char* aclrtGetSocName() { return tandem::front::soc_name().c_str(); }
 
 }  // extern "C"

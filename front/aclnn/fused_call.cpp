@@ -8,6 +8,7 @@
 #include <climits>
 #include <cstring>
 
+#include "front/acl/product.h"
 #include "front/aclnn/status.h"
 #include "tandem/base/check.h"
 
@@ -246,9 +247,10 @@ Refusal check_group(const FusedCall& call, int device) {
   gate.tiling().that(comm.has_value(),
                      "group {}, the name HcclGetCommName gives for a communicator of this device wanted",
                      comm ? "" : comm.error().message);
-  if (!comm || !strict()) return gate.refusal();
-  const int size = (*comm)->size();
-  gate.api().that(size == 1 || size == 2 || size == 4 || size == 8, "group has {} ranks, 1, 2, 4 or 8 wanted", size);
+  if (!comm) return gate.refusal();
+  const Use use{"mm_all_reduce_add_rms_norm", view_of(call.residual).dtype, (*comm)->size()};
+  const std::string limit = refused_by_product(use);
+  gate.api().that(limit.empty(), "group: {}", limit);
   return gate.refusal();
 }
 

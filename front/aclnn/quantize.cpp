@@ -10,6 +10,7 @@
 #include "aclnnop/aclnn_quantize.h"
 #include "aclnnop/aclnn_trans_quant_param_v2.h"
 #include "aclnnop/aclnn_trans_quant_param_v3.h"
+#include "front/acl/product.h"
 #include "front/aclnn/translate.h"
 
 namespace tandem::front {
@@ -42,6 +43,13 @@ void match_scale(Call<Quantize>& call) {
     call.check.same_dtype("scale", call.op.scale, "x", call.op.x.dtype);
 }
 
+// bf16 is not on every product.
+void watch_product(Call<Quantize>& call) {
+  if (call.check.failed() || !call.op.x.present()) return;
+  const std::string limit = refused_by_product({"quantize", call.op.x.dtype});
+  call.check.that(limit.empty(), "x: {}", limit);
+}
+
 void half_only(Call<DynamicQuant>& call) { call.check.dtype("x", call.op.x, {DType::f16, DType::bf16}); }
 
 }  // namespace
@@ -65,6 +73,7 @@ aclnnStatus aclnnAscendQuantGetWorkspaceSize(const aclTensor* x, const aclTensor
     front::set_rounding(call, roundMode);
     front::set_destination(call.check, call.op.y, y, dstType);
     front::match_scale(call);
+    front::watch_product(call);
   });
 }
 
@@ -86,6 +95,7 @@ aclnnStatus aclnnAscendQuantV3GetWorkspaceSize(const aclTensor* x, const aclTens
     front::set_rounding(call, roundMode);
     front::set_destination(call.check, call.op.y, y, dstType);
     front::match_scale(call);
+    front::watch_product(call);
   });
 }
 
@@ -106,6 +116,7 @@ aclnnStatus aclnnQuantizeGetWorkspaceSize(const aclTensor* x, const aclTensor* s
     const int64_t last = x == nullptr ? -1 : x->view.rank - 1;
     const bool single = scales == nullptr || scales->view.elements() == 1;
     call.check.that(single || axis == -1 || axis == last, "axis is {}, {} wanted (the last)", axis, last);
+    front::watch_product(call);
   });
 }
 

@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "front/acl/product.h"
 #include "front/atb/group.h"
 #include "tandem/comm/collectives.h"
 
@@ -142,6 +144,9 @@ Outcome<> build_scatter(const ReduceScatterVParam& param, Run& run) {
                   parts->own);
   parts->factor = *unit;
   to_elements(*parts);
+  const std::string limit =
+      front::refused_by_product({"reduce_scatter_v", x.dtype, size_of(group_of(param)), param.reduceType});
+  if (!limit.empty()) return refuse(atb::ERROR_INVALID_PARAM, "{}", limit);
   const auto how = combine_of(param.reduceType);
   return collect(run, "ReduceScatterV", group_of(param), [=, parts = *parts](Communicator& comm, Lane& lane) {
     return reduce_scatter_v(comm, x.data, parts.view(), out.data, x.dtype, *how, lane);

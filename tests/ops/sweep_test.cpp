@@ -6,6 +6,7 @@
 
 #include "tandem/check/maker.h"
 #include "tandem/check/operators.h"
+#include "tandem/check/pages.h"
 #include "tandem/check/sweep.h"
 
 namespace tandem::check {
@@ -30,7 +31,10 @@ INSTANTIATE_TEST_SUITE_P(Ops, Sweeps, testing::ValuesIn(Sweep::operations()),
 
 TEST(Sweeps, KnowEveryOperator) {
   const auto swept = Sweep::operations();
+  std::vector<std::string> paged;
+  for (const auto& page : pages()) paged.push_back(page.at("name"));
   for (const Operator& op : operators()) {
+    EXPECT_EQ(std::count(paged.begin(), paged.end(), op.name), 1) << op.name;
     EXPECT_EQ(std::count(swept.begin(), swept.end(), op.name), 1) << op.name;
     EXPECT_NE(op.oracle, nullptr) << op.name;
   }
