@@ -237,9 +237,25 @@ def declared_in(source):
     return found
 
 
+def found_partial(source):
+    """What functions say themselves: arguments they refuse when given, and arguments without a name."""
+    found = {}
+    for path in front_sources(source):
+        for match in re.finditer(r"^[\w][\w ]*[ *](\w+)\(([^;{]*?)\)(?: noexcept)? \{(.*?)^\}|^[\w][\w ]*[ *](\w+)\(([^;{]*?)\) \{(.*)\}$",
+                                 path.read_text(), re.M | re.S):
+            name, arguments, body = (match[1], match[2], match[3]) if match[1] else (match[4], match[5], match[6])
+            refused = re.findall(r'\babsent\("(\w+)"', body)
+            ignored = re.findall(r"/\*(\w+)\*/", arguments)
+            texts = [f"not taken: {', '.join(refused)}"] if refused else []
+            texts += [f"ignored: {', '.join(ignored)}"] if ignored else []
+            if texts:
+                found[name.removesuffix("GetWorkspaceSize")] = "; ".join(texts)
+    return found
+
+
 def compat_page(source, build):
     told = json.loads((source / "docs/data/compat.json").read_text())
-    names, headers, unused = exported(build), declared_in(source), set(told)
+    names, headers, unused, partial = exported(build), declared_in(source), set(told), found_partial(source)
     groups = {}
     for name in sorted(names):
         base = name.removesuffix("GetWorkspaceSize")
@@ -247,7 +263,9 @@ def compat_page(source, build):
             continue  # told with the second phase
         entry = next((key for key in told if re.fullmatch(key, name)), None)
         unused.discard(entry)
-        status, what = (told[entry]["status"], told[entry]["what"]) if entry else ("full", "")
+        status, what = ("partial", partial[name]) if name in partial else ("full", "")
+        if entry:
+            status, what = told[entry]["status"], told[entry]["what"]
         header = headers.get(name, "atb/" if name.startswith("atb::") else "")
         groups.setdefault(header, []).append((f"`{name}`", status, what))
     if unused:
