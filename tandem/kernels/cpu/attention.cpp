@@ -27,8 +27,8 @@ struct Block {
   int64_t first = 0, rows = 0, longest = 0;
 };
 
-// How a call is cut. A unit: `heads` query heads of one KV head for the rows of a block; query i of it is row i / heads,
-// head i % heads. A task: `units_at_once` units of a block over a run of chunks.
+// How a call is cut. A unit: `heads` query heads of one KV head for the rows of a block; query i of it is row i /
+// heads, head i % heads. A task: `units_at_once` units of a block over a run of chunks.
 struct Cut {
   Block* blocks = nullptr;
   int64_t count = 0, most_rows = 0, longest = 0;
@@ -57,7 +57,8 @@ Unit unit_of(const Cut& cut, int64_t index) {
 struct Buffers {
   float *tile, *query, *values, *scores, *sums, *nodes;
   int64_t offset[kChunk + kTile];
-  int64_t count, known;  // positions of the chunk, and those behind it that are known to be fetched
+  const void *rows[kTile], *next[kTile];  // of a tile, and what to fetch meanwhile
+  int64_t count, known;                   // positions of the chunk, and those behind it that are known to be fetched
 
   static int64_t floats(const Cut& cut) {
     const int64_t quads = cut.units_at_once * cut.quads();
@@ -108,17 +109,22 @@ class Task {
     return {b_.nodes + ((u * cut_.queries() + query) * cut_.levels + level) * cut_.node()};
   }
   CacheRows rows_of(const void* cache, int64_t u, int64_t first, int64_t last) const {
-    return {at(cache, unit(u).kv_head * args_.head_dim * element_), b_.offset + first, max64(0, min64(last - first, kTile))};
+    return {at(cache, unit(u).kv_head * args_.head_dim * element_), b_.offset + first,
+            max64(0, min64(last - first, kTile))};
   }
 
   void read_queries();
   void locate();
+  bool direct(int64_t u) const { return queries(u) <= kQuad && cut_.width == args_.head_dim; }
+  CacheRows after(bool values, int64_t u, int64_t first) const;
+  void point(bool values, int64_t u, int64_t first);
   template <class T>
   void decode(bool values, int64_t u, int64_t first);
   void fetch_after(bool values, int64_t u, int64_t first) const;
   void attend();
   void bound(int64_t u, int64_t i);
   void soften(int64_t quad);
+  template <class T>
   void weigh(int64_t u, int64_t i, int64_t first);
   void push(int64_t u, int64_t query);
   void finish(int64_t u, int64_t query, float* partial);
@@ -136,8 +142,7 @@ void Task::read_queries() {
     for (int64_t i = 0; i < queries(u); ++i) {
       float* to = of_quad(b_.query, quad(u, 0)) + i * cut_.width;
       const void* from = at(args_.query, row(u, i) * args_.query_row_bytes);
-      with_float(args_.dtype,
-                 [&]<class T>(T) { read_row<T>(from, head(u, i) * args_.head_dim, args_.head_dim, to); });
+      with_float(args_.dtype, [&]<class T>(T) { read_row<T>(from, head(u, i) * args_.head_dim, args_.head_dim, to); });
     }
   }
 }
@@ -154,6 +159,26 @@ void Task::locate() {
   }
 }
 
+// What the task reads after the tiles from `first`, of its unit u.
+CacheRows Task::after(bool values, int64_t u, int64_t first) const {
+  const bool last = first + kTile >= b_.count;
+  const void* cache = values != last ? args_.value_cache : args_.key_cache;
+  const int64_t from = !last ? first + kTile : values ? kChunk : 0;
+  return rows_of(cache, u, from, last && values ? b_.known : b_.count);
+}
+
+// Rows of the cache itself, and of the unit that comes next; those behind the last one are the last one.
+void Task::point(bool values, int64_t u, int64_t first) {
+  const void* cache = values ? args_.value_cache : args_.key_cache;
+  const CacheRows rows = rows_of(cache, u, first, b_.count);
+  CacheRows next = u + 1 < units_ ? rows_of(cache, u + 1, first, b_.count) : after(values, 0, first);
+  if (next.count == 0) next = rows;
+  for (int64_t i = 0; i < kTile; ++i) {
+    b_.rows[i] = at(rows.base, rows.offset[min64(i, rows.count - 1)] * element_);
+    b_.next[i] = at(next.base, next.offset[min64(i, next.count - 1)] * element_);
+  }
+}
+
 template <class T>
 void Task::decode(bool values, int64_t u, int64_t first) {
   DecodeArgs tile;
@@ -167,17 +192,14 @@ void Task::decode(bool values, int64_t u, int64_t first) {
     if (args_.cache_shift != nullptr) tile.shift = args_.cache_shift + column;
   }
   decode_tile<T>(tile);
+  for (int64_t i = 0; i < kTile; ++i) b_.rows[i] = b_.tile + i * cut_.width;
 }
 
-// Asks for this unit's share of the rows that the task reads after the tiles from `first`, whole as they lie in memory.
-// Inline: a function that does nothing else is taken for one without effect.
+// Asks for this unit's share of the rows after the tiles from `first`, whole as they lie in memory. Inline: a function
+// that does nothing else is taken for one without effect.
 TANDEM_INLINE void Task::fetch_after(bool values, int64_t u, int64_t first) const {
-  const bool last = first + kTile >= b_.count;
-  const void* cache = values != last ? args_.value_cache : args_.key_cache;
-  const int64_t from = !last ? first + kTile : values ? kChunk : 0;
-  const CacheRows rows = rows_of(cache, 0, from, last && values ? b_.known : b_.count);
   const int64_t heads = unit(units_ - 1).kv_head - unit(0).kv_head + 1;
-  fetch_rows(rows, element_, heads * args_.head_dim * element_, u, units_);
+  fetch_rows(after(values, 0, first), element_, heads * args_.head_dim * element_, u, units_);
 }
 
 // What a position adds to a score, and which positions have none.
@@ -218,6 +240,7 @@ void Task::soften(int64_t quad) {
 }
 
 // The tile's values into the sums of a quad: together as far as all of its queries see, then one by one.
+template <class T>
 void Task::weigh(int64_t u, int64_t i, int64_t first) {
   const int64_t real = min64(kQuad, queries(u) - i * kQuad);
   const float* p = scores(quad(u, i)) + first * kQuad;
@@ -229,10 +252,10 @@ void Task::weigh(int64_t u, int64_t i, int64_t first) {
     most = max64(most, seen[q]);
   }
   add_quads(p, most, b_.sums + quad(u, i) * kQuad * kTile);
-  weigh_tile<kQuad>(p, b_.tile, common, cut_.width, values);
+  weigh_tile<T, kQuad>(p, b_.rows, direct(u) ? b_.next : nullptr, common, cut_.width, values);
   for (int64_t q = 0; q < real && common < most; ++q) {
-    weigh_tile<1>(p + common * kQuad + q, b_.tile + common * cut_.width, seen[q] - common, cut_.width,
-                  values + q * cut_.width);
+    weigh_tile<T, 1>(p + common * kQuad + q, b_.rows + common, nullptr, seen[q] - common, cut_.width,
+                     values + q * cut_.width);
   }
 }
 
@@ -245,15 +268,20 @@ void Task::attend() {
   const auto tiles = [&](bool values, const auto& body) {
     for (int64_t first = 0; first < b_.count; first += kTile) {
       for (int64_t u = 0; u < units_; ++u) {
-        with_cache(cache_type(), [&]<class T>(T) { decode<T>(values, u, first); });
-        fetch_after(values, u, first);
-        for (int64_t i = 0; i * kQuad < queries(u); ++i) body(u, i, first);
+        with_cache(cache_type(), [&]<class T>(T type) {
+          if constexpr (sizeof(typename T::Element) > 1) {
+            if (direct(u)) return point(values, u, first), body(u, 0, first, type);
+          }
+          fetch_after(values, u, first);
+          decode<T>(values, u, first);
+          for (int64_t i = 0; i * kQuad < queries(u); ++i) body(u, i, first, F32());
+        });
       }
     }
   };
-  tiles(false, [&](int64_t u, int64_t i, int64_t first) {
-    score_tile(of_quad(b_.query, quad(u, i)), b_.tile, min64(kTile, b_.count - first), cut_.width,
-               scores(quad(u, i)) + first * kQuad);
+  tiles(false, [&]<class T>(int64_t u, int64_t i, int64_t first, T) {
+    score_tile<T>(of_quad(b_.query, quad(u, i)), b_.rows, direct(u) ? b_.next : nullptr, min64(kTile, b_.count - first),
+                  cut_.width, scores(quad(u, i)) + first * kQuad);
   });
   each([&](int64_t u, int64_t i) {
     bound(u, i);
@@ -261,7 +289,7 @@ void Task::attend() {
     float* values = of_quad(b_.values, quad(u, i));
     for (int64_t d = 0; d < kQuad * cut_.width; d += kLanes) store(values + d, set(0.0f));
   });
-  tiles(true, [&](int64_t u, int64_t i, int64_t first) { weigh(u, i, first); });
+  tiles(true, [&]<class T>(int64_t u, int64_t i, int64_t first, T) { weigh<T>(u, i, first); });
 }
 
 // a = a merged with the run behind it.

@@ -3,8 +3,9 @@
 #include "tandem/kernels/attention.h"
 #include "tandem/kernels/cpu/rows.h"
 
-// The inner loops of attention over a tile: kTile positions of one KV head in f32, held in L1, against four queries at a
-// time. What is four wide lies [position][query], so that weights are broadcast and sums are added in rising position.
+// The inner loops of attention over a tile: kTile positions of one KV head against four queries at a time, read from
+// the cache itself or widened to f32 in L1. What is four wide lies [position][query], so that weights are broadcast and
+// sums are added in rising position.
 namespace tandem::TANDEM_ISA {
 
 inline constexpr int64_t kChunk = 256;
@@ -63,15 +64,20 @@ void decode_tile(const DecodeArgs& args) {
     const void* from = at(a.rows.base, a.rows.offset[i] * kElement);
     float* to = a.tile + i * a.width;
 #pragma GCC unroll 8
-    for (int64_t d = 0; d < whole; d += kLanes) store(to + d, widened<T>(T::load(from, d), a.scale, a.shift, d, kLanes));
+    for (int64_t d = 0; d < whole; d += kLanes)
+      store(to + d, widened<T>(T::load(from, d), a.scale, a.shift, d, kLanes));
     if (whole == a.head_dim) continue;
     const int64_t left = a.head_dim - whole;
     store(to + whole, widened<T>(load_tail<T>(from, whole, left), a.scale, a.shift, whole, left));
   }
 }
 
-// scores[t][q] = dot(query q, row t of the tile); whole groups of kAtOnce rows are computed.
-TANDEM_INLINE void score_rows(const float* queries, const float* rows, int64_t width, float* scores) {
+// scores[t][q] = dot(query q, row t). The same places of the rows of `next` are fetched into L1 on the way, a few at a
+// time: asked for at once they would wait for each other.
+template <class T>
+TANDEM_INLINE void score_rows(const float* queries, const void* const* rows, const void* const* next, int64_t width,
+                              float* scores) {
+  constexpr int64_t kElement = sizeof(typename T::Element);
   float blocks[kAtOnce][16];
 #pragma GCC unroll 4
   for (int64_t g = 0; g < 16; g += kLanes) {
@@ -81,7 +87,11 @@ TANDEM_INLINE void score_rows(const float* queries, const float* rows, int64_t w
     for (int64_t d = g; d < width; d += 16) {
       Vec key[kAtOnce];
 #pragma GCC unroll 4
-      for (int i = 0; i < kAtOnce; ++i) key[i] = load(rows + i * width + d);
+      for (int i = 0; i < kAtOnce; ++i) key[i] = T::load(rows[i], d);
+      if (next != nullptr && d * kElement % 64 == 0) {
+#pragma GCC unroll 4
+        for (int i = 0; i < kAtOnce; ++i) __builtin_prefetch(at(next[i], d * kElement));
+      }
 #pragma GCC unroll 4
       for (int q = 0; q < kQuad; ++q) {
         const Vec query = load(queries + q * width + d);
@@ -96,25 +106,35 @@ TANDEM_INLINE void score_rows(const float* queries, const float* rows, int64_t w
   for (int i = 0; i < kAtOnce; ++i) tree_of_quads(blocks[i], scores + i * kQuad);
 }
 
-inline void score_tile(const float* queries, const float* tile, int64_t count, int64_t width, float* scores) {
+// Whole groups of kAtOnce rows are computed.
+template <class T>
+void score_tile(const float* queries, const void* const* rows, const void* const* next, int64_t count, int64_t width,
+                float* scores) {
   for (int64_t t = 0; t < count; t += kAtOnce) {
-    score_rows(queries, tile + t * width, width, scores + t * kQuad);
+    score_rows<T>(queries, rows + t, next == nullptr ? nullptr : next + t, width, scores + t * kQuad);
   }
 }
 
-// values[q][d] += p[t][q] * tile[t][d] in rising t for kVecs vectors of columns of kQueries queries.
-template <int kQueries, int kVecs>
-TANDEM_INLINE void weigh_columns(const float* p, const float* tile, int64_t count, int64_t width, float* values) {
+// values[q][d] += p[t][q] * row t [d] in rising t for kVecs vectors of columns of kQueries queries.
+template <class T, int kQueries, int kVecs>
+TANDEM_INLINE void weigh_columns(const float* p, const void* const* rows, const void* const* next, int64_t column,
+                                 int64_t count, int64_t width, float* values) {
+  constexpr int64_t kElement = sizeof(typename T::Element);
   Vec sum[kQueries][kVecs];
 #pragma GCC unroll 4
   for (int q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 4
-    for (int i = 0; i < kVecs; ++i) sum[q][i] = load(values + q * width + i * kLanes);
+    for (int i = 0; i < kVecs; ++i) sum[q][i] = load(values + q * width + column + i * kLanes);
   }
   for (int64_t t = 0; t < count; ++t) {
     Vec row[kVecs];
 #pragma GCC unroll 4
-    for (int i = 0; i < kVecs; ++i) row[i] = load(tile + t * width + i * kLanes);
+    for (int i = 0; i < kVecs; ++i) row[i] = T::load(rows[t], column + i * kLanes);
+    if (next != nullptr && column * kElement % 64 == 0) {
+#pragma GCC unroll 4
+      for (int64_t b = 0; b < kVecs * kLanes * kElement; b += 64)
+        __builtin_prefetch(at(next[t], column * kElement + b));
+    }
 #pragma GCC unroll 4
     for (int q = 0; q < kQueries; ++q) {
       const Vec weight = set(p[t * kQuad + q]);
@@ -125,18 +145,17 @@ TANDEM_INLINE void weigh_columns(const float* p, const float* tile, int64_t coun
 #pragma GCC unroll 4
   for (int q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 4
-    for (int i = 0; i < kVecs; ++i) store(values + q * width + i * kLanes, sum[q][i]);
+    for (int i = 0; i < kVecs; ++i) store(values + q * width + column + i * kLanes, sum[q][i]);
   }
 }
 
-template <int kQueries>
-void weigh_tile(const float* p, const float* tile, int64_t count, int64_t width, float* values) {
+template <class T, int kQueries>
+void weigh_tile(const float* p, const void* const* rows, const void* const* next, int64_t count, int64_t width,
+                float* values) {
   constexpr int64_t kStep = kValueVecs * kLanes;
   int64_t d = 0;
-  for (; d + kStep <= width; d += kStep) {
-    weigh_columns<kQueries, kValueVecs>(p, tile + d, count, width, values + d);
-  }
-  for (; d < width; d += kLanes) weigh_columns<kQueries, 1>(p, tile + d, count, width, values + d);
+  for (; d + kStep <= width; d += kStep) weigh_columns<T, kQueries, kValueVecs>(p, rows, next, d, count, width, values);
+  for (; d < width; d += kLanes) weigh_columns<T, kQueries, 1>(p, rows, next, d, count, width, values);
 }
 
 }  // namespace tandem::TANDEM_ISA
