@@ -73,15 +73,22 @@ Expected<CppGroup> CppGroup::make(int ranks, size_t window_bytes) {
 Expected<std::vector<Outputs>> CppGroup::run(const Problem& p, std::span<const RankData> ranks, const Adjust& adjust) {
   std::vector<Call> calls;
   std::vector<Plan> plans;
-  std::vector<std::vector<std::byte>> workspaces;
   for (int rank = 0; rank < p.ranks; ++rank) {
     calls.push_back(make_call(p, ranks[static_cast<size_t>(rank)], name()));
     if (adjust) adjust(rank, calls.back().op);
     auto planned = plan_on(calls.back().op, rank);
     if (!planned) return fail(planned.error());
     plans.push_back(std::move(*planned));
-    workspaces.emplace_back(plans.back().workspace_bytes(), kPoison);
   }
+  if (Status status = run_plans(plans); !status) return fail(status.error());
+  std::vector<Outputs> results;
+  for (Call& call : calls) results.push_back(std::move(call.out));
+  return results;
+}
+
+Status CppGroup::run_plans(const std::vector<Plan>& plans) {
+  std::vector<std::vector<std::byte>> workspaces;
+  for (const Plan& plan : plans) workspaces.emplace_back(plan.workspace_bytes(), kPoison);
   Status first;
   for (size_t rank = 0; rank < plans.size(); ++rank) {
     if (auto status = plans[rank].run(workspaces[rank], *streams_[rank]); !status && first) first = status;
@@ -89,10 +96,7 @@ Expected<std::vector<Outputs>> CppGroup::run(const Problem& p, std::span<const R
   for (const auto& stream : streams_) {
     if (auto status = finish(*stream); !status && first) first = status;
   }
-  if (!first) return fail(first.error());
-  std::vector<Outputs> results;
-  for (Call& call : calls) results.push_back(std::move(call.out));
-  return results;
+  return first;
 }
 
 }  // namespace tandem::fused

@@ -39,6 +39,9 @@ class CppGroup {
   Expected<std::vector<Outputs>> run(const Problem& problem, std::span<const RankData> ranks,
                                      const Adjust& adjust = {});
 
+  // One plan of each rank, all at once; the first error.
+  Status run_plans(const std::vector<Plan>& plans);
+
   const std::string& name() const { return communicators_.front()->name(); }
 
  private:

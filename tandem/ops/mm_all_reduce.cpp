@@ -8,13 +8,15 @@
 #include <cstring>
 
 #include "tandem/base/check.h"
+#include "tandem/comm/collective_call.h"
 #include "tandem/comm/tree.h"
+#include "tandem/ops/all_gather_mm.h"
 #include "tandem/ops/mm_all_reduce_body.h"
+#include "tandem/ops/mm_reduce_scatter.h"
 
 namespace tandem {
 namespace {
 
-constexpr std::string_view kName = "mm_all_reduce";
 constexpr size_t kLeastWorkspace = 512;
 constexpr int64_t kMostColumns = 1 << 24;
 constexpr int64_t kMostInt8Depth = 65535;  // 128 * 128 times it fits an int32 sum
@@ -22,6 +24,7 @@ constexpr int64_t kMostInt8Depth = 65535;  // 128 * 128 times it fits an int32 s
 // Sizes of the problem as x1, x2 and y state them.
 struct Sizes {
   int64_t rows = 0, k = 0, n = 0, top_k = 0;
+  int64_t own = 0;  // rows of x1
 };
 
 const WeightScale* weight_scale(const MmAllReduce& op) { return std::get_if<WeightScale>(&op.quant); }
@@ -78,8 +81,8 @@ void check_int8_scale(Check& check, const Int8Scale& quant, const MmAllReduce& o
   const int64_t count = quant.channel.elements();
   check.that(count == 1 || count == sizes.n, "channel scale is {}, [1] or [{}] wanted", quant.channel.describe(), sizes.n);
   check.dtype("token scale", quant.token, {DType::f32});
-  check.that(!quant.token.present() || quant.token.elements() == sizes.rows, "token scale is {}, [{}] wanted",
-             quant.token.describe(), sizes.rows);
+  check.that(!quant.token.present() || quant.token.elements() == sizes.own, "token scale is {}, [{}] wanted",
+             quant.token.describe(), sizes.own);
   check.dtype("bias", op.bias, {DType::i32});
   check.that(!op.experts, "experts with int8 activations are given, float activations wanted");
 }
@@ -140,11 +143,12 @@ void check_experts(Check& check, const MmAllReduce& op, const Sizes& sizes) {
   }
 }
 
-Sizes sizes_of(const MmAllReduce& op) {
+Sizes sizes_of(const MmAllReduce& op, RowSplit split) {
   Sizes sizes;
   sizes.k = op.x1.dim(-1);
   sizes.n = op.y.dim(-1);
-  sizes.rows = op.y.row_count();
+  sizes.own = op.experts ? op.y.row_count() : op.x1.row_count();
+  sizes.rows = split == RowSplit::scattered ? sizes.own : op.y.row_count();
   sizes.top_k = op.experts ? op.x1.dim(1) : 0;
   return sizes;
 }
@@ -154,25 +158,28 @@ void check_addends(Check& check, const MmAllReduce& op, const Sizes& sizes) {
   check.that(!op.bias.present() || op.bias.elements() == sizes.n, "bias is {}, [{}] wanted", op.bias.describe(), sizes.n);
   if (int8_scale(op) == nullptr) check.dtype("bias", op.bias, {DType::f32, DType::f16, DType::bf16});
   check.dtype("x3", op.x3, {DType::f32, DType::f16, DType::bf16});
-  check.that(!op.x3.present() || op.x3.elements() == sizes.rows * sizes.n, "x3 is {}, the shape of y {} wanted",
-             op.x3.describe(), op.y.describe());
+  check.that(!op.x3.present() || op.x3.elements() == sizes.rows * sizes.n, "x3 is {}, {} rows of {} wanted",
+             op.x3.describe(), sizes.rows, sizes.n);
   check.that(op.reduction == "sum", "reduction is \"{}\", \"sum\" wanted", op.reduction);
 }
 
-Status check_operands(const MmAllReduce& op) {
-  Check check(kName);
+Status check_operands(const MmAllReduce& op, RowSplit split) {
+  Check check(name_of(split));
+  const bool whole = split == RowSplit::none;
+  check.that(whole || !op.experts, "experts are given, one weight wanted");
+  check.that(split != RowSplit::gathered || !op.x3.present(), "x3 is given, none wanted");
   check.present("x1", op.x1).present("y", op.y);
   if (!op.experts) check.present("x2", op.x2);
   check.rank("x1", op.x1, 2, TensorView::kMaxRank).contiguous("x1", op.x1).contiguous("y", op.y);
   check.dtype("y", op.y, {DType::f32, DType::f16, DType::bf16}).rank("y", op.y, 2, TensorView::kMaxRank);
   if (check.failed()) return check.status();
-  const Sizes sizes = sizes_of(op);
+  const Sizes sizes = sizes_of(op, split);
   check.range("n", sizes.n, 0, kMostColumns);
   if (op.experts) {
     check_experts(check, op, sizes);
   } else {
     check_weight(check, "x2", op.x2, sizes.k, sizes.n, op.x2_panel);
-    check.that(op.x1.row_count() == sizes.rows, "x1 {} has {} rows, {} wanted (those of y)", op.x1.describe(),
+    check.that(!whole || op.x1.row_count() == sizes.rows, "x1 {} has {} rows, {} wanted (those of y)", op.x1.describe(),
                op.x1.row_count(), sizes.rows);
   }
   if (check.failed()) return check.status();
@@ -213,7 +220,7 @@ void fill_product(MmAllReduceBody& body, const MmAllReduce& op) {
   GemmArgs& product = body.product;
   product.n = body.n;
   product.k = body.k;
-  product.leaves = leaves_per_rank(body.comm->size());
+  product.leaves = leaves_per_rank(body.split == RowSplit::gathered ? 1 : body.comm->size());
   product.math = op.math.value_or(default_math());
   product.x = op.x1.data;
   product.x_dtype = op.x1.dtype;
@@ -248,25 +255,70 @@ RowChunks local_chunks(int64_t rows, int64_t n) {
   return chunks;
 }
 
+Status set_chunks(MmAllReduceBody& body, int64_t rows, int64_t n, size_t result_row_bytes) {
+  auto chunks = choose_chunks(rows, n, result_row_bytes, body.comm->window_bytes());
+  if (!chunks) return fail(chunks.error().code, fmt::format("{}: {}", body.name(), chunks.error().message));
+  body.chunks = *chunks;
+  return {};
+}
+
+// Slots hold rows of x1, each with its token scale behind it, as words.
+Status fill_gather_chunks(MmAllReduceBody& body) {
+  int64_t most = 0;
+  for (int rank = 0; rank < body.comm->size(); ++rank) most = std::max(most, body.count(rank));
+  const int64_t words = (body.product.x_row_bytes + 3) / 4 + (body.token.present() ? 1 : 0);
+  return set_chunks(body, most, std::max<int64_t>(words, 1), 0);
+}
+
 Status fill_chunks(MmAllReduceBody& body) {
   if (body.comm->size() == 1) {
     body.chunks = local_chunks(body.rows, body.n);
     return {};
   }
+  if (body.split == RowSplit::gathered) return fill_gather_chunks(body);
   const size_t outputs = body.tail == Tail::add_rms_norm_replicated ? 2 : 1;
   const size_t bytes = body.replicated() ? outputs * dtype_bytes(body.output, body.n) : 0;
-  const size_t row_bytes = std::max(bytes, static_cast<size_t>(body.n) * sizeof(float));
-  auto chunks = choose_chunks(body.rows, body.n, row_bytes, body.comm->window_bytes());
-  if (!chunks) return fail(chunks.error().code, fmt::format("{}: {}", kName, chunks.error().message));
-  body.chunks = *chunks;
-  return {};
+  const size_t shared = std::max(bytes, static_cast<size_t>(body.n) * sizeof(float));
+  return set_chunks(body, body.rows, body.n, body.split == RowSplit::scattered ? 0 : shared);
+}
+
+Status split_rows(MmAllReduceBody& body, std::span<const int64_t> counts, int64_t rows) {
+  if (body.split == RowSplit::none) return {};
+  const int size = body.comm->size();
+  Check check(body.name());
+  const bool even = counts.empty();
+  check.that(even || counts.size() == static_cast<size_t>(size), "counts has {} entries, one for each of {} ranks wanted",
+             counts.size(), size);
+  check.that(!even || rows % size == 0, "{} rows are given without counts, a multiple of {} ranks wanted", rows, size);
+  if (check.failed()) return check.status();
+  body.starts.push_back(0);
+  for (int rank = 0; rank < size; ++rank) {
+    const int64_t count = even ? rows / size : counts[static_cast<size_t>(rank)];
+    const int64_t left = rows - body.starts.back();
+    check.that(count >= 0 && count <= left, "counts[{}] is {}, 0 to {} wanted (rows left of {})", rank, count, left, rows);
+    if (check.failed()) return check.status();
+    body.starts.push_back(body.starts.back() + count);
+  }
+  check.that(body.starts.back() == rows, "counts add up to {}, {} wanted", body.starts.back(), rows);
+  return check.status();
+}
+
+Status check_own_rows(const MmAllReduceBody& body, const MmAllReduce& op) {
+  if (body.split == RowSplit::none) return {};
+  const bool scattered = body.split == RowSplit::scattered;
+  const TensorView& tensor = scattered ? op.y : op.x1;
+  const int64_t wanted = body.count(body.comm->rank());
+  Check check(body.name());
+  check.that(tensor.row_count() == wanted, "{} {} has {} rows, {} wanted (those of rank {})", scattered ? "y" : "x1",
+             tensor.describe(), tensor.row_count(), wanted, body.comm->rank());
+  return check.status();
 }
 
 }  // namespace
 
 Fingerprint MmAllReduceBody::fingerprint() const {
   Fingerprint print;
-  std::memcpy(print.operation, kName.data(), kName.size());
+  std::memcpy(print.operation, name().data(), name().size());
   print.rows = rows;
   print.n = n;
   print.chunk_rows = chunks.chunk_rows;
@@ -275,6 +327,7 @@ Fingerprint MmAllReduceBody::fingerprint() const {
   print.tail = static_cast<uint8_t>(tail);
   print.mode = static_cast<uint8_t>(product.math);  // the same bits in every table, so none is named
   print.local = local;
+  if (!starts.empty()) print.layout = hash_of(starts);
   return print;
 }
 
@@ -282,17 +335,22 @@ std::string MmAllReduceBody::describe() const {
   return fmt::format("rank={}/{} m={} n={} k={} top_k={} x={} w={} y={} tail={} table={} chunk_rows={} algorithm={}",
                      comm->rank(), comm->size(), rows, n, k, top_k, dtype_name(product.x_dtype),
                      dtype_name(experts.empty() ? product.w.dtype : experts.front().dtype), dtype_name(output),
-                     static_cast<int>(tail), table->name, chunks.chunk_rows, chunks.one_shot ? "one_shot" : "two_shot");
+                     static_cast<int>(tail), table->name, chunks.chunk_rows,
+                     split != RowSplit::none ? "direct" : chunks.one_shot ? "one_shot" : "two_shot");
 }
 
-Expected<std::shared_ptr<MmAllReduceBody>> make_body(const MmAllReduce& op, Device& device) {
-  if (auto status = check_operands(op); !status) return fail(status.error());
+Expected<std::shared_ptr<MmAllReduceBody>> make_body(const MmAllReduce& op, Device& device, RowSplit split,
+                                                     std::span<const int64_t> counts) {
+  if (auto status = check_operands(op, split); !status) return fail(status.error());
   auto comm = Communicator::find(op.group, device.index());
-  if (!comm) return fail(comm.error().code, fmt::format("{}: group {}", kName, comm.error().message));
+  if (!comm) return fail(comm.error().code, fmt::format("{}: group {}", name_of(split), comm.error().message));
   auto body = std::make_shared<MmAllReduceBody>();
   body->comm = std::move(*comm);
   body->table = &default_table();
-  const Sizes sizes = sizes_of(op);
+  const Sizes sizes = sizes_of(op, split);
+  body->split = split;
+  if (auto status = split_rows(*body, counts, sizes.rows); !status) return fail(status.error());
+  if (auto status = check_own_rows(*body, op); !status) return fail(status.error());
   body->rows = sizes.rows;
   body->n = sizes.n;
   body->k = sizes.k;
@@ -323,6 +381,25 @@ Expected<std::shared_ptr<MmAllReduceBody>> make_body(const MmAllReduce& op, Devi
 Expected<Plan> plan(const MmAllReduce& op, Device& device) {
   auto body = make_body(op, device);
   if (!body) return fail(body.error());
+  return Plan(std::move(*body));
+}
+
+Expected<Plan> plan(const MmReduceScatter& op, Device& device) {
+  auto body = make_body(op.product, device, RowSplit::scattered, op.counts);
+  if (!body) return fail(body.error());
+  return Plan(std::move(*body));
+}
+
+Expected<Plan> plan(const AllGatherMm& op, Device& device) {
+  auto body = make_body(op.product, device, RowSplit::gathered, op.counts);
+  if (!body) return fail(body.error());
+  Check check(name_of(RowSplit::gathered));
+  check.same_dtype("gathered", op.gathered, "x1", op.product.x1.dtype).contiguous("gathered", op.gathered);
+  const int64_t wanted = (*body)->rows * (*body)->k;
+  check.that(!op.gathered.present() || op.gathered.elements() == wanted, "gathered is {}, {} rows of {} wanted",
+             op.gathered.describe(), (*body)->rows, (*body)->k);
+  if (check.failed()) return fail(check.status().error());
+  (*body)->gathered = op.gathered;
   return Plan(std::move(*body));
 }
 

@@ -6,9 +6,8 @@
 #include <cstring>
 
 #include "tandem/comm/fault.h"
-#include "tandem/exec/memory.h"
 #include "tandem/ops/expert_product.h"
-#include "tandem/ops/mm_all_reduce_body.h"
+#include "tandem/ops/mm_run.h"
 
 namespace tandem {
 namespace {
@@ -25,60 +24,15 @@ uint32_t last_place(DType output) {
   return output == DType::f16 ? 1u << 13 : 1u << 16;
 }
 
-std::byte* row_of(const TensorView& tensor, int64_t row, int64_t n) {
-  if (!tensor.present()) return nullptr;
-  return static_cast<std::byte*>(tensor.data) + static_cast<size_t>(row) * dtype_bytes(tensor.dtype, n);
+}  // namespace
+
+Status MmRun::refused(std::string_view what) const {
+  return fail(ErrorCode::out_of_memory, fmt::format("{}: scratch of {} was refused", body_.name(), what));
 }
 
-// One execution on one rank.
-class Run {
- public:
-  Run(const MmAllReduceBody& body, Lane& lane)
-      : body_(body), lane_(lane), mark_(*lane.scratch), exchange_(*body.comm, body.chunks),
-        ranks_(body.comm->size()), rank_(body.comm->rank()) {}
-
-  Status all();
-
- private:
-  Status prepare();
-  Status prepare_dequant();
-  Status gather_bias();
-  void write_bias(float* target);
-  Status chunk(int64_t index);
-  Status product(int64_t first_row, int64_t count, void* const* targets);
-  Status partials(int64_t first_row, int64_t count, RowExchange::Range mine);
-  void sum(RowExchange::Range mine);
-  Status add_term(int64_t first_row, int64_t count, uint32_t kind, RowExchange::Range mine);
-  void write_term(int64_t first_row, int64_t count, uint32_t kind);
-  void tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm, size_t pitch);
-  void tail_into_outputs(int64_t first_row, int64_t count);
-  Status share_sums(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine);
-  Status share_outputs(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine);
-  template <class T>
-  T* array(int64_t count) {
-    return lane_.scratch->take_array<T>(count);
-  }
-
-  const MmAllReduceBody& body_;
-  Lane& lane_;
-  Scratch::Mark mark_;
-  RowExchange exchange_;
-  const int ranks_, rank_;
-  uint32_t announced_ = 0;           // OR of all ranks' local words
-  GemmArgs product_;
-  float* dequant_ = nullptr;         // [n] or [1] f32
-  float* bias_ = nullptr;            // [ranks][n] f32
-  float* sums_ = nullptr;            // [chunk_rows][n] finished sums of the rows this rank owns
-  const float** inputs_ = nullptr;   // [ranks * chunk_rows]
-  void** targets_ = nullptr;         // [chunk_rows] where the product goes
-  float** sum_rows_ = nullptr;       // [chunk_rows] where sums go
-  const void** finished_ = nullptr;  // [chunk_rows] where the tail reads sums
-  const float** biases_ = nullptr;   // [ranks]; the present ones first, in rank order
-  int bias_count_ = 0;
-};
-
-Status Run::prepare() {
-  const int64_t h = body_.chunks.chunk_rows;
+Status MmRun::prepare() {
+  const bool gathers = body_.split == RowSplit::gathered;
+  const int64_t h = gathers ? gather_block(body_) : body_.chunks.chunk_rows;
   product_ = body_.product;
   sums_ = array<float>(h * body_.n);
   inputs_ = array<const float*>(h * ranks_);
@@ -87,17 +41,18 @@ Status Run::prepare() {
   finished_ = array<const void*>(h);
   biases_ = array<const float*>(ranks_);
   bias_ = announced_ != 0 ? array<float>(ranks_ * body_.n) : nullptr;
+  tokens_ = gathers && body_.token.present() ? array<float>(h) : nullptr;
   const bool complete = sums_ != nullptr && inputs_ != nullptr && targets_ != nullptr && sum_rows_ != nullptr &&
                         finished_ != nullptr && biases_ != nullptr && (announced_ == 0 || bias_ != nullptr);
-  if (!complete) return fail(ErrorCode::out_of_memory, fmt::format("mm_all_reduce: scratch of {} rows was refused", h));
+  if (!complete) return fail(ErrorCode::out_of_memory, fmt::format("{}: scratch of {} rows was refused", body_.name(), h));
   return prepare_dequant();
 }
 
-Status Run::prepare_dequant() {
+Status MmRun::prepare_dequant() {
   if (!body_.channel.present()) return {};
   const int64_t count = body_.channel.elements();
   dequant_ = array<float>(count);
-  if (dequant_ == nullptr) return fail(ErrorCode::out_of_memory, "mm_all_reduce: scratch of the scales was refused");
+  if (dequant_ == nullptr) return refused("the scales");
   if (is_float(body_.channel.dtype)) {
     body_.table->reduce.cast({count, body_.channel.data, body_.channel.dtype, dequant_, DType::f32}, lane_);
   } else {
@@ -109,14 +64,14 @@ Status Run::prepare_dequant() {
 }
 
 // fl32(bias), times the column's scale for int8 products.
-void Run::write_bias(float* target) {
+void MmRun::write_bias(float* target) {
   body_.table->reduce.cast({body_.n, body_.bias.data, body_.bias.dtype, target, DType::f32}, lane_);
   if (dequant_ == nullptr) return;
   for (int64_t c = 0; c < body_.n; ++c) target[c] *= dequant_[c * product_.dequant.stride_n];
 }
 
 // Every rank learns the biases of all.
-Status Run::gather_bias() {
+Status MmRun::gather_bias() {
   const auto has_bias = [&](int rank) { return (body_.comm->announced(rank) & kLocalBiasVector) != 0; };
   if (ranks_ == 1) {
     write_bias(bias_);
@@ -137,7 +92,7 @@ Status Run::gather_bias() {
 }
 
 // This rank's partial of rows [first_row, first_row + count), f32, to targets.
-Status Run::product(int64_t first_row, int64_t count, void* const* targets) {
+Status MmRun::product(int64_t first_row, int64_t count, void* const* targets) {
   if (body_.top_k > 0) {
     const ExpertProduct experts{body_.table,  product_,            body_.top_k,        body_.experts, body_.expert_scale,
                                 body_.expert, body_.expert_weight, body_.expert_token};
@@ -154,7 +109,7 @@ Status Run::product(int64_t first_row, int64_t count, void* const* targets) {
 }
 
 // Partials of the chunk are exchanged; the rows in `mine` are summed into sum_rows_.
-Status Run::partials(int64_t first_row, int64_t count, RowExchange::Range mine) {
+Status MmRun::partials(int64_t first_row, int64_t count, RowExchange::Range mine) {
   const bool alone = ranks_ == 1;
   if (!alone) {
     if (auto status = exchange_.open(); !status) return status;
@@ -178,7 +133,7 @@ Status Run::partials(int64_t first_row, int64_t count, RowExchange::Range mine) 
   return {};
 }
 
-void Run::sum(RowExchange::Range mine) {
+void MmRun::sum(RowExchange::Range mine) {
   if (ranks_ == 1 && bias_count_ == 0) return;
   SumRowsArgs args;
   args.rows = mine.last - mine.first;
@@ -192,7 +147,7 @@ void Run::sum(RowExchange::Range mine) {
 }
 
 // This rank's rows of a further addend into its slot (or, alone, straight into bias_ row by row).
-void Run::write_term(int64_t first_row, int64_t count, uint32_t kind) {
+void MmRun::write_term(int64_t first_row, int64_t count, uint32_t kind) {
   for (int64_t row = 0; row < count; ++row) {
     float* target = ranks_ == 1 ? static_cast<float*>(targets_[row]) : exchange_.slot_row(rank_, row);
     if (kind == kLocalX3) {
@@ -208,14 +163,14 @@ void Run::write_term(int64_t first_row, int64_t count, uint32_t kind) {
 }
 
 // Adds the ranks' rows of one kind, in rank order, to the summed rows.
-Status Run::add_term(int64_t first_row, int64_t count, uint32_t kind, RowExchange::Range mine) {
+Status MmRun::add_term(int64_t first_row, int64_t count, uint32_t kind, RowExchange::Range mine) {
   const uint32_t carriers = kind == kLocalBiasRows ? kLocalBiasRows | kLocalBiasVector : kind;
   const auto carries = [&](int rank) { return (body_.comm->announced(rank) & carriers) != 0; };
   const int64_t owned = mine.last - mine.first;
   Scratch::Mark mark(*lane_.scratch);
   if (ranks_ == 1) {
     float* rows = array<float>(count * body_.n);
-    if (rows == nullptr) return fail(ErrorCode::out_of_memory, "mm_all_reduce: scratch of an addend was refused");
+    if (rows == nullptr) return refused("an addend");
     for (int64_t row = 0; row < count; ++row) targets_[row] = rows + row * body_.n;
   } else if (auto status = exchange_.open(); !status) {
     return status;
@@ -235,7 +190,7 @@ Status Run::add_term(int64_t first_row, int64_t count, uint32_t kind, RowExchang
 }
 
 // y and norm of `count` rows whose sums are behind finished_; rows of the outputs are `pitch` bytes apart.
-void Run::tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm, size_t pitch) {
+void MmRun::tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm, size_t pitch) {
   if (count == 0) return;
   AddRmsNormArgs args;
   args.rows = count;
@@ -254,13 +209,13 @@ void Run::tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm, 
   body_.table->norm.add_rms_norm(args, lane_);
 }
 
-void Run::tail_into_outputs(int64_t first_row, int64_t count) {
+void MmRun::tail_into_outputs(int64_t first_row, int64_t count) {
   tail(first_row, count, row_of(body_.y, first_row, body_.n), row_of(body_.norm, first_row, body_.n),
        dtype_bytes(body_.output, body_.n));
 }
 
 // The owner publishes summed rows in f32; every rank adds its own residual and normalises.
-Status Run::share_sums(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine) {
+Status MmRun::share_sums(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine) {
   const size_t bytes = static_cast<size_t>(body_.n) * sizeof(float);
   for (int64_t row = mine.first; row < mine.last; ++row) {
     std::memcpy(exchange_.result_row(rank_, index, row), sums_ + row * body_.n, bytes);
@@ -274,7 +229,7 @@ Status Run::share_sums(int64_t index, int64_t first_row, int64_t count, RowExcha
 }
 
 // All ranks hold the same residual: the owner does the tail once and publishes y and norm.
-Status Run::share_outputs(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine) {
+Status MmRun::share_outputs(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine) {
   const size_t bytes = dtype_bytes(body_.output, body_.n);
   const size_t pitch = body_.chunks.result_row_bytes;
   for (int64_t row = mine.first; row < mine.last; ++row) finished_[row - mine.first] = sums_ + row * body_.n;
@@ -289,11 +244,26 @@ Status Run::share_outputs(int64_t index, int64_t first_row, int64_t count, RowEx
   return {};
 }
 
-Status Run::chunk(int64_t index) {
+// The part of a chunk's rows that this rank sums.
+RowExchange::Range MmRun::owned(int64_t first_row, int64_t count) const {
+  if (body_.split == RowSplit::scattered) {
+    const int64_t first = std::clamp(body_.start(rank_) - first_row, int64_t{0}, count);
+    return {first, std::clamp(body_.start(rank_ + 1) - first_row, first, count)};
+  }
+  return body_.chunks.one_shot ? RowExchange::Range{0, count} : exchange_.owned(rank_, count);
+}
+
+// The sums of this rank's rows become its outputs; nobody else needs them.
+Status MmRun::scatter(int64_t first_row, RowExchange::Range mine) {
+  for (int64_t row = mine.first; row < mine.last; ++row) finished_[row - mine.first] = sums_ + row * body_.n;
+  tail_into_outputs(first_row + mine.first - body_.start(rank_), mine.last - mine.first);
+  return {};
+}
+
+Status MmRun::chunk(int64_t index) {
   const int64_t first_row = index * body_.chunks.chunk_rows;
   const int64_t count = std::min(body_.chunks.chunk_rows, body_.rows - first_row);
-  const RowExchange::Range everything{0, count};
-  const RowExchange::Range mine = body_.chunks.one_shot ? everything : exchange_.owned(rank_, count);
+  const RowExchange::Range mine = owned(first_row, count);
   if (auto status = partials(first_row, count, mine); !status) return status;
   for (const uint32_t kind : {kLocalBiasRows, kLocalX3}) {
     if ((announced_ & kind) == 0) continue;
@@ -301,7 +271,9 @@ Status Run::chunk(int64_t index) {
     if (auto status = add_term(first_row, count, kind, mine); !status) return status;
   }
   Status shared;
-  if (body_.chunks.one_shot) {
+  if (body_.split == RowSplit::scattered) {
+    shared = scatter(first_row, mine);
+  } else if (body_.chunks.one_shot) {
     for (int64_t row = 0; row < count; ++row) finished_[row] = sums_ + row * body_.n;
     tail_into_outputs(first_row, count);
   } else {
@@ -312,11 +284,12 @@ Status Run::chunk(int64_t index) {
   return shared;
 }
 
-Status Run::all() {
+Status MmRun::all() {
   auto announced = body_.comm->begin(body_.fingerprint());
   if (!announced) return fail(announced.error());
   announced_ = *announced;
   if (auto status = prepare(); !status) return status;
+  if (body_.split == RowSplit::gathered) return gather_rows();
   // Ranks that mix vector and per-token biases all send rows.
   if ((announced_ & kLocalBiasRows) == 0 && (announced_ & kLocalBiasVector) != 0) {
     if (auto status = gather_bias(); !status) return status;
@@ -324,16 +297,18 @@ Status Run::all() {
   for (int64_t index = 0; index < body_.chunks.count(); ++index) {
     if (auto status = chunk(index); !status) return status;
   }
+  return end();
+}
+
+Status MmRun::end() {
   exchange_.finish();
   body_.comm->end();
   return {};
 }
 
-}  // namespace
-
 Status MmAllReduceBody::execute(std::span<std::byte>, Lane& lane) const {
   if (rows == 0 || n == 0) return {};
-  return Run(*this, lane).all();
+  return MmRun(*this, lane).all();
 }
 
 }  // namespace tandem

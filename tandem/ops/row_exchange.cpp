@@ -51,9 +51,15 @@ float* RowExchange::slot_row(int rank, int64_t row) const {
   return reinterpret_cast<float*>(base) + row * chunks_.n;
 }
 
-Status RowExchange::publish_slot() {
+void RowExchange::announce_slot() {
   comm_.lend(reinterpret_cast<const std::byte*>(slot_row(comm_.rank(), 0)), chunks_.slot_bytes);
   comm_.arrive(Signal::ready, value());
+}
+
+Status RowExchange::await_slots() { return comm_.await_all(Signal::ready, value(), "waiting for rows"); }
+
+Status RowExchange::publish_slot() {
+  announce_slot();
   return comm_.await_all(Signal::ready, value(), "waiting for partial rows");
 }
 

@@ -41,6 +41,9 @@ class RowExchange {
   float* slot_row(int rank, int64_t row) const;
   // Tells the peers this rank's slot is filled and waits for theirs.
   Status publish_slot();
+  // The same in two steps.
+  void announce_slot();
+  Status await_slots();
   // Row `row` of the chunk's result area of `rank`; results alternate by chunk.
   std::byte* result_row(int rank, int64_t chunk, int64_t row) const;
   // This rank needs the peers' slots and results of the open exchange no more.

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// mm_reduce_scatter and all_gather_mm over tests/cases/split_rows.json: each row has the bits mm_all_reduce gives it.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "tandem/ops/all_gather_mm.h"
+#include "tandem/ops/mm_reduce_scatter.h"
+#include "tests/fused/checks.h"
+#include "tests/fused/cpp_group.h"
+
+namespace tandem::fused {
+namespace {
+
+using nlohmann::json;
+using Bytes = std::vector<std::byte>;
+
+constexpr size_t kWindows[] = {64 * 1024, 8 << 20};
+
+const json& cases() {
+  static const json all = json::parse(std::ifstream(TANDEM_SOURCE_DIR "/tests/cases/split_rows.json"));
+  return all;
+}
+
+std::vector<int64_t> starts_of(const std::vector<int64_t>& counts) {
+  std::vector<int64_t> starts(counts.size() + 1, 0);
+  std::partial_sum(counts.begin(), counts.end(), starts.begin() + 1);
+  return starts;
+}
+
+TensorView rows_of(const TensorView& whole, int64_t first, int64_t count) {
+  if (!whole.present()) return {};
+  const int64_t columns = whole.dim(-1);
+  auto* data = static_cast<std::byte*>(whole.data) + dtype_bytes(whole.dtype, first * columns);
+  return make_tensor(data, whole.dtype, {count, columns});
+}
+
+Bytes part_of(const Bytes& whole, DType dtype, int64_t columns, int64_t first, int64_t count) {
+  if (whole.empty()) return {};
+  const auto begin = whole.begin() + static_cast<int64_t>(dtype_bytes(dtype, first * columns));
+  return {begin, begin + static_cast<int64_t>(dtype_bytes(dtype, count * columns))};
+}
+
+template <class Op>
+Expected<Plan> plan_on(const Op& op, int rank) {
+  auto device = Device::get(rank);
+  if (!device) return fail(device.error());
+  return plan(op, **device);
+}
+
+// What a rank keeps while its operator runs.
+struct Rank {
+  RankData data;
+  Call call;
+  Bytes gathered;
+};
+
+// Rows of the outputs and the tail's operands that belong to this rank alone.
+MmReduceScatter scattered(Call& call, int64_t first, int64_t count) {
+  MmReduceScatter op{call.op, {}};
+  op.product.y = rows_of(call.op.y, first, count);
+  if (!op.product.then) return op;
+  AddRmsNorm& tail = *op.product.then;
+  tail.residual = rows_of(tail.residual, first, count);
+  tail.norm = rows_of(tail.norm, first, count);
+  return op;
+}
+
+Expected<std::vector<Rank>> scatter(CppGroup& group, const Problem& p, const std::vector<int64_t>& counts, bool even) {
+  std::vector<Rank> ranks(static_cast<size_t>(p.ranks));
+  std::vector<Plan> plans;
+  const auto starts = starts_of(counts);
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    ranks[rank].data = make_rank(p, static_cast<int>(rank));
+    ranks[rank].call = make_call(p, ranks[rank].data, group.name());
+    MmReduceScatter op = scattered(ranks[rank].call, starts[rank], counts[rank]);
+    if (!even) op.counts = counts;
+    auto planned = plan_on(op, static_cast<int>(rank));
+    if (!planned) return fail(planned.error());
+    plans.push_back(std::move(*planned));
+  }
+  if (Status status = group.run_plans(plans); !status) return fail(status.error());
+  return ranks;
+}
+
+// The rows of one rank of a problem on one rank.
+AllGatherMm gathering(const Problem& p, Rank& rank, int64_t first, int64_t count) {
+  AllGatherMm op{rank.call.op, {}, {}};
+  op.product.x1 = rows_of(op.product.x1, first, count);
+  if (auto* quant = std::get_if<Int8Scale>(&op.product.quant); quant != nullptr && quant->token.present()) {
+    quant->token = make_tensor(quant->token.as<float>() + first, DType::f32, {count});
+  }
+  rank.gathered.assign(dtype_bytes(p.dtype, p.m * p.k), std::byte{0xcd});
+  op.gathered = make_tensor(rank.gathered.data(), p.dtype, {p.m, p.k});
+  return op;
+}
+
+Expected<std::vector<Rank>> gather(CppGroup& group, const Problem& one, const std::vector<int64_t>& counts, bool even) {
+  std::vector<Rank> ranks(counts.size());
+  std::vector<Plan> plans;
+  const auto starts = starts_of(counts);
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    ranks[rank].data = make_rank(one, 0);
+    ranks[rank].call = make_call(one, ranks[rank].data, group.name());
+    AllGatherMm op = gathering(one, ranks[rank], starts[rank], counts[rank]);
+    if (!even) op.counts = counts;
+    auto planned = plan_on(op, static_cast<int>(rank));
+    if (!planned) return fail(planned.error());
+    plans.push_back(std::move(*planned));
+  }
+  if (Status status = group.run_plans(plans); !status) return fail(status.error());
+  return ranks;
+}
+
+bool is_even(const std::vector<int64_t>& counts) {
+  return std::adjacent_find(counts.begin(), counts.end(), std::not_equal_to<>()) == counts.end();
+}
+
+void expect_scattered(const json& member, const std::vector<int64_t>& counts, size_t window) {
+  Problem p = parse_problem(member);
+  p.ranks = static_cast<int>(counts.size());
+  p.m = starts_of(counts).back();
+  SCOPED_TRACE(p.describe() + " counts " + json(counts).dump() + " window " + std::to_string(window));
+  auto group = CppGroup::make(p.ranks, window);
+  ASSERT_TRUE(group) << group.error().message;
+  const auto whole = group->run(p, make_ranks(p));
+  ASSERT_TRUE(whole) << whole.error().message;
+  const auto ranks = scatter(*group, p, counts, is_even(counts));
+  ASSERT_TRUE(ranks) << ranks.error().message;
+  const auto starts = starts_of(counts);
+  for (size_t rank = 0; rank < counts.size(); ++rank) {
+    const Outputs &got = (*ranks)[rank].call.out, &wanted = (*whole)[rank];
+    EXPECT_EQ(part_of(got.y, p.output, p.n, starts[rank], counts[rank]),
+              part_of(wanted.y, p.output, p.n, starts[rank], counts[rank]));
+    EXPECT_EQ(part_of(got.norm, p.output, p.n, starts[rank], counts[rank]),
+              part_of(wanted.norm, p.output, p.n, starts[rank], counts[rank]));
+  }
+}
+
+void expect_gathered(const json& member, const std::vector<int64_t>& counts, size_t window) {
+  Problem one = parse_problem(member);
+  one.ranks = 1;
+  one.x3 = "none";
+  one.m = starts_of(counts).back();
+  SCOPED_TRACE(one.describe() + " counts " + json(counts).dump() + " window " + std::to_string(window));
+  auto alone = CppGroup::make(1);
+  auto group = CppGroup::make(static_cast<int>(counts.size()), window);
+  ASSERT_TRUE(alone && group);
+  const auto whole = alone->run(one, make_ranks(one));
+  ASSERT_TRUE(whole) << whole.error().message;
+  const auto ranks = gather(*group, one, counts, is_even(counts));
+  ASSERT_TRUE(ranks) << ranks.error().message;
+  for (const Rank& rank : *ranks) {
+    EXPECT_EQ(rank.call.out.y, whole->front().y);
+    EXPECT_EQ(rank.call.out.norm, whole->front().norm);
+    EXPECT_EQ(rank.gathered, operand(rank.data, "x1").bytes);
+  }
+}
+
+TEST(SplitRows, HaveTheBitsOfTheWhole) {
+  size_t run = 0;
+  for (const json& member : cases().at("problems")) {
+    for (const json& counts : cases().at("counts")) {
+      for (const size_t window : kWindows) {
+        expect_scattered(member, counts, window);
+        expect_gathered(member, counts, window);
+        if (HasFailure()) return;
+        ++run;
+      }
+    }
+  }
+  EXPECT_GE(run, 50u);
+}
+
+TEST(SplitRows, WrongCountsAreRefused) {
+  Problem p = parse_problem(cases().at("problems").front());
+  p.ranks = 2;
+  p.m = 5;
+  auto group = CppGroup::make(2);
+  ASSERT_TRUE(group);
+  const auto refusal = [&](const std::vector<int64_t>& counts, int64_t own) {
+    const RankData data = make_rank(p, 0);
+    Call call = make_call(p, data, group->name());
+    MmReduceScatter op = scattered(call, 0, own);
+    op.counts = counts;
+    const auto planned = plan_on(op, 0);
+    return planned ? std::string("planned") : planned.error().message;
+  };
+  EXPECT_EQ(refusal({}, 2), "mm_reduce_scatter: 5 rows are given without counts, a multiple of 2 ranks wanted");
+  EXPECT_EQ(refusal({5}, 2), "mm_reduce_scatter: counts has 1 entries, one for each of 2 ranks wanted");
+  EXPECT_EQ(refusal({3, 3}, 3), "mm_reduce_scatter: counts[1] is 3, 0 to 2 wanted (rows left of 5)");
+  EXPECT_EQ(refusal({3, -1}, 3), "mm_reduce_scatter: counts[1] is -1, 0 to 2 wanted (rows left of 5)");
+  EXPECT_EQ(refusal({3, 1}, 3), "mm_reduce_scatter: counts add up to 4, 5 wanted");
+  EXPECT_NE(refusal({3, 2}, 2).find("has 2 rows, 3 wanted (those of rank 0)"), std::string::npos);
+}
+
+TEST(SplitRows, DifferentCountsAreAMismatchOnAllRanks) {
+  Problem p = parse_problem(cases().at("problems").front());
+  p.ranks = 2;
+  p.m = 5;
+  auto group = CppGroup::make(2);
+  ASSERT_TRUE(group);
+  std::vector<Rank> ranks(2);
+  std::vector<Plan> plans;
+  const std::vector<std::vector<int64_t>> counts = {{3, 2}, {4, 1}};
+  for (size_t rank = 0; rank < 2; ++rank) {
+    ranks[rank].data = make_rank(p, static_cast<int>(rank));
+    ranks[rank].call = make_call(p, ranks[rank].data, group->name());
+    MmReduceScatter op = scattered(ranks[rank].call, starts_of(counts[rank])[rank], counts[rank][rank]);
+    op.counts = counts[rank];
+    auto planned = plan_on(op, static_cast<int>(rank));
+    ASSERT_TRUE(planned) << planned.error().message;
+    plans.push_back(std::move(*planned));
+  }
+  const Status status = group->run_plans(plans);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::mismatch) << status.error().message;
+  EXPECT_NE(status.error().message.find("mm_reduce_scatter"), std::string::npos) << status.error().message;
+}
+
+}  // namespace
+}  // namespace tandem::fused
