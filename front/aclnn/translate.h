@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -31,6 +32,7 @@ class Arguments : public Executor {
   Arguments& absent(std::string_view name, const void* argument);
 
   Check check;
+  std::string group;  // name of the communicator, for an operator that keeps a view of it
 
  private:
   void look_at(std::string_view name, const aclTensor* tensor);

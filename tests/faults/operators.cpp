@@ -6,7 +6,9 @@
 
 #include "tandem/exec/device.h"
 #include "tandem/exec/stream.h"
+#include "tandem/ops/all_gather_mm.h"
 #include "tandem/ops/mm_all_reduce.h"
+#include "tandem/ops/mm_reduce_scatter.h"
 #include "tests/ranks/collective_run.h"
 
 namespace tandem::test {
@@ -63,9 +65,9 @@ struct Fused {
   std::unique_ptr<Plan> made;
 };
 
-Status prepare(Fused& f, const Communicator& c) {
-  const auto device = Device::get(c.device());
-  if (!device) return fail(device.error());
+int64_t first_row(const Communicator& c, int rank) { return Fused::kRows * rank / c.size(); }
+
+Expected<Plan> plan_fused(Fused& f, const Communicator& c, const std::string& name, Device& device) {
   MmAllReduce op;
   op.x1 = make_tensor(f.x1.data(), DType::f32, {Fused::kRows, Fused::kDepth});
   op.x2 = make_tensor(f.x2.data(), DType::f32, {Fused::kDepth, Fused::kColumns});
@@ -74,7 +76,23 @@ Status prepare(Fused& f, const Communicator& c) {
                        make_tensor(f.gamma.data(), DType::f32, {Fused::kColumns}), 1e-6,
                        make_tensor(f.norm.data(), DType::f32, {Fused::kRows, Fused::kColumns})};
   op.group = c.name();
-  auto planned = plan(op, **device);
+  if (name == "mm_all_reduce") return plan(op, device);
+  std::vector<int64_t> counts;
+  for (int rank = 0; rank < c.size(); ++rank) counts.push_back(first_row(c, rank + 1) - first_row(c, rank));
+  const int64_t own = counts[static_cast<size_t>(c.rank())];
+  op.then.reset();
+  if (name == "all_gather_mm") {
+    op.x1 = make_tensor(f.x1.data(), DType::f32, {own, Fused::kDepth});
+    return plan(AllGatherMm{op, {}, counts}, device);
+  }
+  op.y = make_tensor(f.y.data(), DType::f32, {own, Fused::kColumns});
+  return plan(MmReduceScatter{op, counts}, device);
+}
+
+Status prepare(Fused& f, const Communicator& c, const std::string& name) {
+  const auto device = Device::get(c.device());
+  if (!device) return fail(device.error());
+  auto planned = plan_fused(f, c, name, **device);
   if (!planned) return fail(planned.error());
   auto stream = Stream::create(**device);
   if (!stream) return fail(stream.error());
@@ -84,9 +102,9 @@ Status prepare(Fused& f, const Communicator& c) {
   return {};
 }
 
-Status run_fused(Fused& f, const Communicator& c) {
+Status run_fused(Fused& f, const Communicator& c, const std::string& name) {
   if (!f.made) {
-    if (Status s = prepare(f, c); !s) return s;
+    if (Status s = prepare(f, c, name); !s) return s;
   }
   if (Status s = f.made->run(f.workspace, *f.stream); !s) return s;
   return f.stream->synchronize();
@@ -95,18 +113,18 @@ Status run_fused(Fused& f, const Communicator& c) {
 }  // namespace
 
 std::vector<std::string> operator_names() {
-  std::vector<std::string> names = {"all_reduce", "reduce",       "reduce_scatter",  "reduce_scatter_v",
-                                    "all_gather", "all_gather_v", "broadcast",       "scatter",
-                                    "gather",     "all_to_all",   "all_to_all_v",    "all_to_all_vc",
-                                    "barrier",    "send_recv",    "batch_send_recv", "mm_all_reduce"};
+  std::vector<std::string> names = {
+      "all_reduce", "reduce",    "reduce_scatter",  "reduce_scatter_v", "all_gather",        "all_gather_v",
+      "broadcast",  "scatter",   "gather",          "all_to_all",       "all_to_all_v",      "all_to_all_vc",
+      "barrier",    "send_recv", "batch_send_recv", "mm_all_reduce",    "mm_reduce_scatter", "all_gather_mm"};
   if (!runnable({.op = "all_reduce"}))
     std::erase_if(names, [](const std::string& n) { return n.find("reduce") != n.npos; });
   return names;
 }
 
 std::function<Status()> make_round(const std::string& name, Communicator& comm) {
-  if (name == "mm_all_reduce") {
-    return [f = std::make_shared<Fused>(), &comm] { return run_fused(*f, comm); };
+  if (name.find("mm") != name.npos) {
+    return [f = std::make_shared<Fused>(), name, &comm] { return run_fused(*f, comm, name); };
   }
   auto session = std::make_shared<Session>();
   session->one = make_case(name, comm.size());

@@ -7,12 +7,13 @@
 
 namespace tandem::fused {
 
-// The same problem through the vendor's interface, one thread per rank; empty results and a message on failure.
+// The same problem through the vendor's interface, one thread per rank; empty results and a message on failure. `newest`:
+// of several versions of a function the last.
 struct AclnnResult {
   std::vector<Outputs> ranks;
   std::string error;
 };
-AclnnResult run_aclnn(const Problem& problem, std::span<const RankData> ranks);
+AclnnResult run_aclnn(const Problem& problem, std::span<const RankData> ranks, bool newest = false);
 
 // aclInit once per process.
 void start_acl();

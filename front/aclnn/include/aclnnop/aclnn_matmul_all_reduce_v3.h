@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef TANDEM_ACLNNOP_ACLNN_MATMUL_ALL_REDUCE_V3_H
+#define TANDEM_ACLNNOP_ACLNN_MATMUL_ALL_REDUCE_V3_H
+#include <string>
+
+#include "aclnn/aclnn_base.h"
+#include "aclnn_util.h"
+#include "hccl/hccl.h"
+#include "hccl/hccl_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// As aclnnMatmulAllReduceV2; commMode names a way of communicating and changes nothing here.
+ACLNN_API aclnnStatus aclnnMatmulAllReduceV3GetWorkspaceSize(const aclTensor* x1, const aclTensor* x2,
+                                                             const aclTensor* bias, const aclTensor* x3,
+                                                             const char* group, const char* reduceOp,
+                                                             const char* commMode, int64_t commTurn, int64_t streamMode,
+                                                             const aclTensor* output, uint64_t* workspaceSize,
+                                                             aclOpExecutor** executor);
+
+ACLNN_API aclnnStatus aclnnMatmulAllReduceV3(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                             const aclrtStream stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

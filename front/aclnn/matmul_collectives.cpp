@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products with a collective and without a tail: translation to mm_all_reduce, mm_reduce_scatter and all_gather_mm.
+#include "aclnnop/aclnn_all_gather_matmul.h"
+#include "aclnnop/aclnn_matmul_all_reduce.h"
+#include "aclnnop/aclnn_matmul_all_reduce_v2.h"
+#include "aclnnop/aclnn_matmul_all_reduce_v3.h"
+#include "aclnnop/aclnn_matmul_reduce_scatter.h"
+#include "aclnnop/aclnn_quant_matmul_all_reduce.h"
+#include "aclnnop/aclnn_quant_matmul_all_reduce_v2.h"
+#include "aclnnop/aclnn_quant_matmul_all_reduce_v3.h"
+#include "aclnnop/aclnn_weight_quant_matmul_all_reduce.h"
+#include "aclnnop/aclnn_weight_quant_matmul_all_reduce_v2.h"
+#include "front/aclnn/translate.h"
+#include "tandem/ops/all_gather_mm.h"
+#include "tandem/ops/mm_all_reduce.h"
+#include "tandem/ops/mm_reduce_scatter.h"
+
+namespace tandem::front {
+namespace {
+
+struct Operands {
+  const aclTensor *x1, *x2, *bias, *x3, *y;
+};
+
+struct Grouped {
+  const char *group, *reduce_op;
+  int64_t comm_turn, stream_mode;
+};
+
+struct Antiquant {
+  const aclTensor *scale, *offset;
+  int64_t group_size;
+};
+
+void bind_operands(MmAllReduce& op, Arguments& call, const Operands& given) {
+  call.need("x1", op.x1, given.x1).need("x2", op.x2, given.x2).in("bias", op.bias, given.bias);
+  call.in("x3", op.x3, given.x3).check.present("output", given.y != nullptr);
+  call.out("output", op.y, given.y);
+  if (call.check.failed()) return;
+  call.check.rank("x1", op.x1, 2, 3).rank("x2", op.x2, 2, 2).rank("bias", op.bias, 1, 1);
+  call.check.same_dtype("x3", op.x3, "output", op.y.dtype);
+  if (op.x3.present()) call.check.same_shape("x3", op.x3, "output", op.y);
+}
+
+void bind_floats(MmAllReduce& op, Arguments& call, const Operands& given) {
+  bind_operands(op, call, given);
+  call.check.dtype("x1", op.x1, {DType::f16, DType::bf16}).same_dtype("x2", op.x2, "x1", op.x1.dtype);
+  call.check.same_dtype("bias", op.bias, "x1", op.x1.dtype).same_dtype("output", op.y, "x1", op.x1.dtype);
+}
+
+// What the all-reduce forms do not take.
+void refuse_empty(Call<MmAllReduce>& call, int64_t least_k) {
+  if (call.check.failed()) return;
+  call.check.that(call.op.y.elements() > 0, "output {} is empty, at least one element wanted", call.op.y.describe());
+  call.check.that(call.op.x1.dim(-1) >= least_k, "x1 {} has k = 0, at least 1 wanted", call.op.x1.describe());
+}
+
+void bind_floats(Call<MmAllReduce>& call, const Operands& given) {
+  bind_floats(call.op, call, given);
+  refuse_empty(call, 0);
+}
+
+// The scale's dtype follows from the output's and from a scale per token.
+void bind_integers(Call<MmAllReduce>& call, const Operands& given, const aclTensor* scale, const aclTensor* token) {
+  MmAllReduce& op = call.op;
+  bind_operands(op, call, given);
+  refuse_empty(call, 1);
+  auto& quant = op.quant.emplace<Int8Scale>();
+  call.need("dequantScale", quant.channel, scale).in("pertokenScaleOptional", quant.token, token);
+  if (call.check.failed()) return;
+  call.check.dtype("output", op.y, {DType::f16, DType::bf16}).rank("dequantScale", quant.channel, 1, 2);
+  call.check.rank("pertokenScaleOptional", quant.token, 1, 1);
+  if (op.y.dtype == DType::bf16) {
+    call.check.dtype("dequantScale", quant.channel, {DType::bf16});
+  } else if (quant.token.present()) {
+    call.check.dtype("dequantScale", quant.channel, {DType::f32});
+  } else {
+    call.check.dtype("dequantScale", quant.channel, {DType::i64, DType::u64});
+  }
+}
+
+void bind_weights(Call<MmAllReduce>& call, const Operands& given, const Antiquant& antiquant) {
+  MmAllReduce& op = call.op;
+  bind_operands(op, call, given);
+  refuse_empty(call, 1);
+  auto& quant = op.quant.emplace<WeightScale>();
+  quant.group = antiquant.group_size;
+  call.need("antiquantScale", quant.scale, antiquant.scale).in("antiquantOffset", quant.offset, antiquant.offset);
+  if (call.check.failed()) return;
+  unpack_words(op.x2);
+  const int64_t k = op.x1.dim(-1), group = quant.group;
+  call.check.dtype("x1", op.x1, {DType::f16, DType::bf16}).same_dtype("output", op.y, "x1", op.x1.dtype);
+  call.check.same_dtype("antiquantScale", quant.scale, "x1", op.x1.dtype)
+      .same_dtype("bias", op.bias, "x1", op.x1.dtype);
+  call.check.that(group == 0 || (group % 32 == 0 && group > 0 && group < k),
+                  "antiquantGroupSize is {}, 0 or a multiple of 32 below k = {} wanted", group, k);
+}
+
+void bind_group(MmAllReduce& op, Arguments& call, const Grouped& given) {
+  constexpr size_t kMostGroupName = 127;
+  call.check.present("group", given.group != nullptr).present("reduceOp", given.reduce_op != nullptr);
+  if (call.check.failed()) return;
+  call.group = given.group;
+  op.group = call.group;
+  call.check.that(call.group.size() <= kMostGroupName, "group has {} characters, at most 127 wanted",
+                  call.group.size());
+  call.check.that(std::string_view(given.reduce_op) == "sum", "reduceOp is \"{}\", \"sum\" wanted", given.reduce_op);
+  call.check.range("commTurn", given.comm_turn, 0, 0).range("streamMode", given.stream_mode, 1, 1);
+}
+
+}  // namespace
+}  // namespace tandem::front
+
+namespace front = tandem::front;
+using front::launch;
+using front::translate;
+
+extern "C" {
+
+aclnnStatus aclnnMatmulAllReduceGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* bias,
+                                                 const char* group, const char* reduceOp, int64_t commTurn,
+                                                 int64_t streamMode, const aclTensor* output, uint64_t* workspaceSize,
+                                                 aclOpExecutor** executor) {
+  return translate<tandem::MmAllReduce>("aclnnMatmulAllReduce", workspaceSize, executor, [&](auto& call) {
+    front::bind_floats(call, {x1, x2, bias, nullptr, output});
+    front::bind_group(call.op, call, {group, reduceOp, commTurn, streamMode});
+  });
+}
+
+aclnnStatus aclnnMatmulAllReduce(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                 const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnMatmulAllReduceV2GetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* bias,
+                                                   const aclTensor* x3, const char* group, const char* reduceOp,
+                                                   int64_t commTurn, int64_t streamMode, const aclTensor* output,
+                                                   uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::MmAllReduce>("aclnnMatmulAllReduceV2", workspaceSize, executor, [&](auto& call) {
+    front::bind_floats(call, {x1, x2, bias, x3, output});
+    front::bind_group(call.op, call, {group, reduceOp, commTurn, streamMode});
+  });
+}
+
+aclnnStatus aclnnMatmulAllReduceV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                   const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnMatmulAllReduceV3GetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* bias,
+                                                   const aclTensor* x3, const char* group, const char* reduceOp,
+                                                   [[maybe_unused]] const char* commMode, int64_t commTurn,
+                                                   int64_t streamMode, const aclTensor* output, uint64_t* workspaceSize,
+                                                   aclOpExecutor** executor) {
+  return translate<tandem::MmAllReduce>("aclnnMatmulAllReduceV3", workspaceSize, executor, [&](auto& call) {
+    front::bind_floats(call, {x1, x2, bias, x3, output});
+    front::bind_group(call.op, call, {group, reduceOp, commTurn, streamMode});
+  });
+}
+
+aclnnStatus aclnnMatmulAllReduceV3(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                   const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnQuantMatmulAllReduceGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* bias,
+                                                      const aclTensor* x3, const aclTensor* dequantScale,
+                                                      const char* group, const char* reduceOp, int64_t commTurn,
+                                                      int64_t streamMode, const aclTensor* output,
+                                                      uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::MmAllReduce>("aclnnQuantMatmulAllReduce", workspaceSize, executor, [&](auto& call) {
+    front::bind_integers(call, {x1, x2, bias, x3, output}, dequantScale, nullptr);
+    front::bind_group(call.op, call, {group, reduceOp, commTurn, streamMode});
+  });
+}
+
+aclnnStatus aclnnQuantMatmulAllReduce(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                      const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnQuantMatmulAllReduceV2GetWorkspaceSize(
+    const aclTensor* x1, const aclTensor* x2, const aclTensor* biasOptional, const aclTensor* x3Optional,
+    const aclTensor* dequantScale, const aclTensor* pertokenScaleOptional, const char* group, const char* reduceOp,
+    int64_t commTurn, int64_t streamMode, const aclTensor* output, uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::MmAllReduce>("aclnnQuantMatmulAllReduceV2", workspaceSize, executor, [&](auto& call) {
+    front::bind_integers(call, {x1, x2, biasOptional, x3Optional, output}, dequantScale, pertokenScaleOptional);
+    front::bind_group(call.op, call, {group, reduceOp, commTurn, streamMode});
+  });
+}
+
+aclnnStatus aclnnQuantMatmulAllReduceV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                        const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnQuantMatmulAllReduceV3GetWorkspaceSize(
+    const aclTensor* x1, const aclTensor* x2, const aclTensor* biasOptional, const aclTensor* x3Optional,
+    const aclTensor* dequantScale, const aclTensor* pertokenScaleOptional, const aclTensor* commQuantScale1Optional,
+    const aclTensor* commQuantScale2Optional, const char* group, const char* reduceOp, int64_t commTurn,
+    int64_t streamMode, const aclTensor* output, uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::MmAllReduce>("aclnnQuantMatmulAllReduceV3", workspaceSize, executor, [&](auto& call) {
+    front::bind_integers(call, {x1, x2, biasOptional, x3Optional, output}, dequantScale, pertokenScaleOptional);
+    call.absent("commQuantScale1Optional", commQuantScale1Optional);
+    call.absent("commQuantScale2Optional", commQuantScale2Optional);
+    front::bind_group(call.op, call, {group, reduceOp, commTurn, streamMode});
+  });
+}
+
+aclnnStatus aclnnQuantMatmulAllReduceV3(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                        const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnWeightQuantMatmulAllReduceGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2,
+                                                            const aclTensor* bias, const aclTensor* antiquantScale,
+                                                            const aclTensor* antiquantOffset, const aclTensor* x3,
+                                                            const char* group, const char* reduceOp, int64_t commTurn,
+                                                            int64_t streamMode, int64_t antiquantGroupSize,
+                                                            const aclTensor* output, uint64_t* workspaceSize,
+                                                            aclOpExecutor** executor) {
+  return translate<tandem::MmAllReduce>("aclnnWeightQuantMatmulAllReduce", workspaceSize, executor, [&](auto& call) {
+    front::bind_weights(call, {x1, x2, bias, x3, output}, {antiquantScale, antiquantOffset, antiquantGroupSize});
+    front::bind_group(call.op, call, {group, reduceOp, commTurn, streamMode});
+  });
+}
+
+aclnnStatus aclnnWeightQuantMatmulAllReduce(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                            const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnWeightQuantMatmulAllReduceV2GetWorkspaceSize(
+    const aclTensor* x1, const aclTensor* x2, const aclTensor* bias, const aclTensor* antiquantScale,
+    const aclTensor* antiquantOffset, const aclTensor* x3, const char* group, const char* reduceOp,
+    [[maybe_unused]] const char* commMode, int64_t commTurn, int64_t streamMode, int64_t antiquantGroupSize,
+    const aclTensor* output, uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::MmAllReduce>("aclnnWeightQuantMatmulAllReduceV2", workspaceSize, executor, [&](auto& call) {
+    front::bind_weights(call, {x1, x2, bias, x3, output}, {antiquantScale, antiquantOffset, antiquantGroupSize});
+    front::bind_group(call.op, call, {group, reduceOp, commTurn, streamMode});
+  });
+}
+
+aclnnStatus aclnnWeightQuantMatmulAllReduceV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                              const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnMatmulReduceScatterGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* bias,
+                                                     const char* group, const char* reduceOp, int64_t commTurn,
+                                                     int64_t streamMode, const aclTensor* output,
+                                                     uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::MmReduceScatter>("aclnnMatmulReduceScatter", workspaceSize, executor, [&](auto& call) {
+    front::bind_floats(call.op.product, call, {x1, x2, bias, nullptr, output});
+    front::bind_group(call.op.product, call, {group, reduceOp, commTurn, streamMode});
+    call.check.rank("x1", call.op.product.x1, 2, 2);
+  });
+}
+
+aclnnStatus aclnnMatmulReduceScatter(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                     const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnAllGatherMatmulGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* bias,
+                                                 const char* group, int64_t gatherIndex, int64_t commTurn,
+                                                 int64_t streamMode, const aclTensor* output,
+                                                 const aclTensor* gatherOut, uint64_t* workspaceSize,
+                                                 aclOpExecutor** executor) {
+  return translate<tandem::AllGatherMm>("aclnnAllGatherMatmul", workspaceSize, executor, [&](auto& call) {
+    front::bind_floats(call.op.product, call, {x1, x2, bias, nullptr, output});
+    call.out("gatherOut", call.op.gathered, gatherOut);
+    front::bind_group(call.op.product, call, {group, "sum", commTurn, streamMode});
+    call.check.rank("x1", call.op.product.x1, 2, 2).range("gatherIndex", gatherIndex, 0, 0);
+  });
+}
+
+aclnnStatus aclnnAllGatherMatmul(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                 const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+}  // extern "C"
