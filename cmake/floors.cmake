@@ -40,9 +40,14 @@ function(tandem_objects_up_to name result)
   set(${result} ${items} PARENT_SCOPE)
 endfunction()
 
-# tandem_test(name SOURCES ... FLOOR floor [LABELS ...] [LINK ...]): a GoogleTest program, each test a ctest with a TIMEOUT.
+# tandem_test(name SOURCES ... FLOOR floor [LABELS ...] [LINK ...] [SERIAL]): a GoogleTest program, each test a ctest with a
+# TIMEOUT; SERIAL: with nothing beside it, for tests with limits of time.
 function(tandem_test name)
-  cmake_parse_arguments(ARG "" "FLOOR" "SOURCES;LABELS;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "FLOOR" "SOURCES;LABELS;LINK" ${ARGN})
+  set(serial OFF)
+  if(ARG_SERIAL)
+    set(serial ON)
+  endif()
   tandem_objects_up_to(${ARG_FLOOR} objects)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${objects} ${ARG_LINK} nlohmann_json::nlohmann_json GTest::gtest GTest::gtest_main)
@@ -55,5 +60,6 @@ function(tandem_test name)
     target_compile_definitions(${name} PRIVATE TANDEM_EMULATED=1)
     set(labels neon) # one label each: discovery takes no list
   endif()
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${TANDEM_TEST_TIMEOUT} LABELS "${labels}")
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${TANDEM_TEST_TIMEOUT} RUN_SERIAL ${serial}
+                       LABELS "${labels}")
 endfunction()

@@ -59,8 +59,8 @@ bool has_f16c() {
 Tables runnable_tables() {
   Tables tables;
 #if defined(__x86_64__)
-  const bool haswell = has_f16c() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("aes");
+  [[maybe_unused]] const bool haswell = has_f16c() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                                        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("aes");
 #endif
 #if defined(TANDEM_HAVE_avx512)
   const bool skylake = haswell && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
