@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products with a collective and without a tail: translation to mm_all_reduce, mm_reduce_scatter and all_gather_mm.
 #include "aclnnop/aclnn_all_gather_matmul.h"
+#include "aclnnop/aclnn_all_gather_matmul_v2.h"
 #include "aclnnop/aclnn_matmul_all_reduce.h"
 #include "aclnnop/aclnn_matmul_all_reduce_v2.h"
 #include "aclnnop/aclnn_matmul_all_reduce_v3.h"
 #include "aclnnop/aclnn_matmul_reduce_scatter.h"
+#include "aclnnop/aclnn_matmul_reduce_scatter_v2.h"
 #include "aclnnop/aclnn_quant_matmul_all_reduce.h"
 #include "aclnnop/aclnn_quant_matmul_all_reduce_v2.h"
 #include "aclnnop/aclnn_quant_matmul_all_reduce_v3.h"
@@ -94,6 +96,20 @@ void bind_weights(Call<MmAllReduce>& call, const Operands& given, const Antiquan
       .same_dtype("bias", op.bias, "x1", op.x1.dtype);
   call.check.that(group == 0 || (group % 32 == 0 && group > 0 && group < k),
                   "antiquantGroupSize is {}, 0 or a multiple of 32 below k = {} wanted", group, k);
+}
+
+// Floats, or int8 with scales.
+void bind_either(MmAllReduce& op, Arguments& call, const Operands& given, const aclTensor* token,
+                 const aclTensor* channel) {
+  const bool integers = given.x1 != nullptr && given.x1->view.dtype == DType::i8;
+  if (!integers) {
+    call.absent("x1Scale", token).absent("x2Scale", channel);
+    return bind_floats(op, call, given);
+  }
+  bind_operands(op, call, given);
+  auto& quant = op.quant.emplace<Int8Scale>();
+  call.need("x2Scale", quant.channel, channel).in("x1Scale", quant.token, token);
+  call.check.dtype("x2Scale", quant.channel, {DType::f32}).dtype("output", op.y, {DType::f16, DType::bf16});
 }
 
 void bind_group(MmAllReduce& op, Arguments& call, const Grouped& given) {
@@ -277,6 +293,51 @@ aclnnStatus aclnnAllGatherMatmulGetWorkspaceSize(const aclTensor* x1, const aclT
 
 aclnnStatus aclnnAllGatherMatmul(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                  const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnMatmulReduceScatterV2GetWorkspaceSize(
+    const aclTensor* x1, const aclTensor* x2, const aclTensor* bias, const aclTensor* x1Scale, const aclTensor* x2Scale,
+    const aclTensor* quantScale, int64_t blockSize, const char* group, const char* reduceOp, int64_t commTurn,
+    int64_t streamMode, int64_t groupSize, [[maybe_unused]] const char* commMode, aclTensor* output,
+    aclTensor* amaxOutOptional, uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::MmReduceScatter>("aclnnMatmulReduceScatterV2", workspaceSize, executor, [&](auto& call) {
+    front::bind_either(call.op.product, call, {x1, x2, bias, nullptr, output}, x1Scale, x2Scale);
+    front::bind_group(call.op.product, call, {group, reduceOp, commTurn, streamMode});
+    call.absent("quantScale", quantScale);
+    call.absent("amaxOutOptional", amaxOutOptional);
+    call.check.rank("x1", call.op.product.x1, 2, 2)
+        .range("blockSize", blockSize, 0, 0)
+        .range("groupSize", groupSize, 0, 0);
+  });
+}
+
+aclnnStatus aclnnMatmulReduceScatterV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                       const aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnAllGatherMatmulV2GetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* bias,
+                                                   const aclTensor* x1Scale, const aclTensor* x2Scale,
+                                                   const aclTensor* quantScale, int64_t blockSize, const char* group,
+                                                   int64_t gatherIndex, int64_t commTurn, int64_t streamMode,
+                                                   int64_t groupSize, [[maybe_unused]] const char* commMode,
+                                                   aclTensor* output, aclTensor* gatherOut, aclTensor* amaxOut,
+                                                   uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::AllGatherMm>("aclnnAllGatherMatmulV2", workspaceSize, executor, [&](auto& call) {
+    front::bind_either(call.op.product, call, {x1, x2, bias, nullptr, output}, x1Scale, x2Scale);
+    front::bind_group(call.op.product, call, {group, "sum", commTurn, streamMode});
+    call.absent("quantScale", quantScale);
+    call.out("gatherOut", call.op.gathered, gatherOut).absent("amaxOut", amaxOut);
+    call.check.range("gatherIndex", gatherIndex, 0, 0);
+    call.check.rank("x1", call.op.product.x1, 2, 2)
+        .range("blockSize", blockSize, 0, 0)
+        .range("groupSize", groupSize, 0, 0);
+  });
+}
+
+aclnnStatus aclnnAllGatherMatmulV2(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                   const aclrtStream stream) {
   return launch(workspace, workspaceSize, executor, stream);
 }
 

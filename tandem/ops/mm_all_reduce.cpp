@@ -83,7 +83,7 @@ void check_int8_scale(Check& check, const Int8Scale& quant, const MmAllReduce& o
   check.dtype("token scale", quant.token, {DType::f32});
   check.that(!quant.token.present() || quant.token.elements() == sizes.own, "token scale is {}, [{}] wanted",
              quant.token.describe(), sizes.own);
-  check.dtype("bias", op.bias, {DType::i32});
+  check.dtype("bias", op.bias, {DType::i32, DType::f32, DType::f16, DType::bf16});
   check.that(!op.experts, "experts with int8 activations are given, float activations wanted");
 }
 
@@ -243,7 +243,8 @@ uint32_t local_bits(const MmAllReduce& op) {
   uint32_t bits = op.x3.present() ? kLocalX3 : 0;
   if (!op.bias.present()) return bits;
   const auto* quant = int8_scale(op);
-  return bits | (quant != nullptr && quant->token.present() ? kLocalBiasRows : kLocalBiasVector);
+  const bool by_row = quant != nullptr && quant->token.present() && !is_float(op.bias.dtype);
+  return bits | (by_row ? kLocalBiasRows : kLocalBiasVector);
 }
 
 // One rank alone needs no window: a chunk of rows that stays in the cache.

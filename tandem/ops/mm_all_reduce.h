@@ -20,7 +20,8 @@ struct WeightScale {
   int64_t group = 0;
 };
 
-// int8 x int8: value = int32 sum * channel[c] (* token[row]). channel: f32, f16, bf16, or i64/u64 holding f32 bits.
+// int8 x int8: value = (int32 sum + bias) * channel[c] (* token[row]), a floating bias behind that. channel: f32, f16,
+// bf16, or i64/u64 holding f32 bits.
 struct Int8Scale {
   TensorView channel, token;
 };

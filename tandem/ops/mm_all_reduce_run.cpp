@@ -63,10 +63,10 @@ Status MmRun::prepare_dequant() {
   return {};
 }
 
-// fl32(bias), times the column's scale for int8 products.
+// fl32(bias), times the column's scale where it is added to int32 sums.
 void MmRun::write_bias(float* target) {
   body_.table->reduce.cast({body_.n, body_.bias.data, body_.bias.dtype, target, DType::f32}, lane_);
-  if (dequant_ == nullptr) return;
+  if (dequant_ == nullptr || is_float(body_.bias.dtype)) return;
   for (int64_t c = 0; c < body_.n; ++c) target[c] *= dequant_[c * product_.dequant.stride_n];
 }
 
@@ -156,7 +156,7 @@ void MmRun::write_term(int64_t first_row, int64_t count, uint32_t kind) {
       continue;
     }
     write_bias(target);
-    if (!body_.token.present()) continue;
+    if (!body_.token.present() || is_float(body_.bias.dtype)) continue;
     const float token = body_.token.as<const float>()[first_row + row];
     for (int64_t c = 0; c < body_.n; ++c) target[c] *= token;
   }

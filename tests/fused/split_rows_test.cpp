@@ -2,6 +2,7 @@
 // mm_reduce_scatter and all_gather_mm over tests/cases/split_rows.json: each row has the bits mm_all_reduce gives it.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -173,6 +174,43 @@ TEST(SplitRows, HaveTheBitsOfTheWhole) {
     }
   }
   EXPECT_GE(run, 50u);
+}
+
+// An int32 bias is scaled with the sums, a floating one is added behind: small whole numbers, so that all is exact.
+TEST(SplitRows, BiasesOfInt8ProductsInFrontOfAndBehindTheScales) {
+  constexpr int64_t kRows = 4, kDepth = 3, kColumns = 5;
+  auto group = CppGroup::make(2);
+  ASSERT_TRUE(group);
+  std::vector<int8_t> x1(kRows * kDepth, 2), x2(kDepth * kColumns, 3);
+  std::vector<float> channel(kColumns, 0.5f), token = {1, 2, 4, 8}, floating(kColumns, 7);
+  std::vector<int32_t> whole(kColumns, 10);
+  for (const bool integer : {true, false}) {
+    for (const bool by_token : {true, false}) {
+      std::array<std::array<float, kRows * kColumns>, 2> y{};
+      std::vector<Plan> plans;
+      for (int rank = 0; rank < 2; ++rank) {
+        MmAllReduce op;
+        op.x1 = make_tensor(x1.data(), DType::i8, {kRows, kDepth});
+        op.x2 = make_tensor(x2.data(), DType::i8, {kDepth, kColumns});
+        op.bias = integer ? make_tensor(whole.data(), DType::i32, {kColumns})
+                          : make_tensor(floating.data(), DType::f32, {kColumns});
+        op.quant = Int8Scale{make_tensor(channel.data(), DType::f32, {kColumns}),
+                             by_token ? make_tensor(token.data(), DType::f32, {kRows}) : TensorView{}};
+        op.y = make_tensor(y[static_cast<size_t>(rank)].data(), DType::f32, {kRows, kColumns});
+        op.group = group->name();
+        auto planned = plan_on(op, rank);
+        ASSERT_TRUE(planned) << planned.error().message;
+        plans.push_back(std::move(*planned));
+      }
+      ASSERT_TRUE(group->run_plans(plans));
+      for (size_t i = 0; i < y[0].size(); ++i) {
+        const float scale = 0.5f * (by_token ? token[i / kColumns] : 1.0f);
+        const float wanted = 2 * (integer ? (18 + 10) * scale : 18 * scale + 7);
+        EXPECT_EQ(y[0][i], wanted) << integer << by_token << i;
+        EXPECT_EQ(y[1][i], wanted);
+      }
+    }
+  }
 }
 
 TEST(SplitRows, WrongCountsAreRefused) {
