@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// mm_reduce_scatter and all_gather_mm over tests/cases/split_rows.json: each row has the bits mm_all_reduce gives it.
+// mm_reduce_scatter and all_gather_mm over tests/cases: each row has the bits mm_all_reduce gives it.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -8,10 +8,10 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "tandem/check/fused_group.h"
 #include "tandem/ops/all_gather_mm.h"
 #include "tandem/ops/mm_reduce_scatter.h"
 #include "tests/fused/checks.h"
-#include "tests/fused/cpp_group.h"
 
 namespace tandem::fused {
 namespace {
@@ -21,9 +21,8 @@ using Bytes = std::vector<std::byte>;
 
 constexpr size_t kWindows[] = {64 * 1024, 8 << 20};
 
-const json& cases() {
-  static const json all = json::parse(std::ifstream(TANDEM_SOURCE_DIR "/tests/cases/split_rows.json"));
-  return all;
+json cases_of(const std::string& name) {
+  return json::parse(std::ifstream(TANDEM_SOURCE_DIR "/tests/cases/" + name + ".json"));
 }
 
 std::vector<int64_t> starts_of(const std::vector<int64_t>& counts) {
@@ -144,7 +143,6 @@ void expect_scattered(const json& member, const std::vector<int64_t>& counts, si
 void expect_gathered(const json& member, const std::vector<int64_t>& counts, size_t window) {
   Problem one = parse_problem(member);
   one.ranks = 1;
-  one.x3 = "none";
   one.m = starts_of(counts).back();
   SCOPED_TRACE(one.describe() + " counts " + json(counts).dump() + " window " + std::to_string(window));
   auto alone = CppGroup::make(1);
@@ -161,20 +159,23 @@ void expect_gathered(const json& member, const std::vector<int64_t>& counts, siz
   }
 }
 
-TEST(SplitRows, HaveTheBitsOfTheWhole) {
+void expect_all(const std::string& name, void (*expect)(const json&, const std::vector<int64_t>&, size_t)) {
+  const json cases = cases_of(name);
   size_t run = 0;
-  for (const json& member : cases().at("problems")) {
-    for (const json& counts : cases().at("counts")) {
+  for (const json& member : cases.at("problems")) {
+    for (const json& counts : cases.at("counts")) {
       for (const size_t window : kWindows) {
-        expect_scattered(member, counts, window);
-        expect_gathered(member, counts, window);
-        if (HasFailure()) return;
+        expect(member, counts, window);
+        if (testing::Test::HasFailure()) return;
         ++run;
       }
     }
   }
   EXPECT_GE(run, 50u);
 }
+
+TEST(SplitRows, OfReduceScatterHaveTheBitsOfTheWhole) { expect_all("mm_reduce_scatter", expect_scattered); }
+TEST(SplitRows, OfAllGatherHaveTheBitsOfTheWhole) { expect_all("all_gather_mm", expect_gathered); }
 
 // An int32 bias is scaled with the sums, a floating one is added behind: small whole numbers, so that all is exact.
 TEST(SplitRows, BiasesOfInt8ProductsInFrontOfAndBehindTheScales) {
@@ -214,7 +215,7 @@ TEST(SplitRows, BiasesOfInt8ProductsInFrontOfAndBehindTheScales) {
 }
 
 TEST(SplitRows, WrongCountsAreRefused) {
-  Problem p = parse_problem(cases().at("problems").front());
+  Problem p = parse_problem(cases_of("mm_reduce_scatter").at("problems").front());
   p.ranks = 2;
   p.m = 5;
   auto group = CppGroup::make(2);
@@ -236,7 +237,7 @@ TEST(SplitRows, WrongCountsAreRefused) {
 }
 
 TEST(SplitRows, DifferentCountsAreAMismatchOnAllRanks) {
-  Problem p = parse_problem(cases().at("problems").front());
+  Problem p = parse_problem(cases_of("mm_reduce_scatter").at("problems").front());
   p.ranks = 2;
   p.m = 5;
   auto group = CppGroup::make(2);
