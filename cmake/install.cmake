@@ -11,7 +11,7 @@ set(TANDEM_PUBLIC_HEADERS
   comm/communicator.h comm/collectives.h comm/inspect.h
   ops/plan.h ops/table.h ops/mm_all_reduce.h ops/mm_reduce_scatter.h ops/all_gather_mm.h
   ops/attention.h ops/elementwise.h ops/grouped_matmul.h ops/matmul.h
-  ops/moe_ffn.h ops/moe_routing.h ops/norm.h ops/quantize.h ops/rope.h ops/transdata.h)
+  ops/moe_ffn.h ops/moe_routing.h ops/movement.h ops/norm.h ops/quantize.h ops/rope.h ops/transdata.h)
 
 # For writers of kernels (docs/kernels.md): the contracts, and the vocabulary that tandem_isa() compiles for each table.
 set(TANDEM_KERNEL_HEADERS

@@ -3,6 +3,7 @@
 
 #include "atb/infer_op_params.h"
 #include "front/atb/operation.h"
+#include "front/atb/views.h"
 #include "tandem/ops/elementwise.h"
 
 // RMS norms: alone, after a sum (PRENORM also gives the sum), and with the result quantised.
@@ -71,18 +72,6 @@ struct Places {
 Places places_of(const RmsNormParam& param) {
   const size_t bias = has_bias(param) || (is_pre(param) && quantised(param)) ? 1 : 0;
   return is_norm(param) ? Places{2, 0, 1} : Places{1, 1 + bias, 2 + bias};
-}
-
-// (1, .., n) as (n).
-TensorView without_ones(TensorView view) {
-  while (view.rank > 1 && view.shape[0] == 1) {
-    --view.rank;
-    for (size_t axis = 0; axis < view.rank; ++axis) {
-      view.shape[axis] = view.shape[axis + 1];
-      view.stride[axis] = view.stride[axis + 1];
-    }
-  }
-  return view;
 }
 
 // x without its last dimension, or with it as 1.

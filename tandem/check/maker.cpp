@@ -60,8 +60,8 @@ Dims Maker::strides(const Dims& dims) {
 
 std::vector<Family> all_families() {
   std::vector<Family> all;
-  for (const auto& part : {norm_families(), quantizer_families(), elementwise_families(), product_families(),
-                           attention_families(), moe_families()}) {
+  for (const auto& part : {norm_families(), quantizer_families(), elementwise_families(), movement_families(),
+                           product_families(), attention_families(), moe_families()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

@@ -50,6 +50,7 @@ struct Family {
 std::vector<Family> norm_families();
 std::vector<Family> quantizer_families();
 std::vector<Family> elementwise_families();
+std::vector<Family> movement_families();
 std::vector<Family> product_families();
 std::vector<Family> attention_families();
 std::vector<Family> moe_families();

@@ -9,6 +9,7 @@
 #include "tandem/ops/grouped_matmul.h"
 #include "tandem/ops/matmul.h"
 #include "tandem/ops/moe_routing.h"
+#include "tandem/ops/movement.h"
 #include "tandem/ops/norm.h"
 #include "tandem/ops/quantize.h"
 #include "tandem/ops/rope.h"
@@ -117,6 +118,8 @@ const std::vector<Operator>& operators() {
       {"swiglu", plain<Swiglu>, swiglu_oracle},
       {"softmax", plain<Softmax>, softmax_oracle},
       {"rope", rope, rope_oracle},
+      {"copy", plain<Copy>, copy_oracle},
+      {"gather", plain<Gather>, gather_oracle},
       {"matmul", plain<Matmul>, matmul_oracle},
       {"linear", plain<Linear>, linear_oracle},
       {"quant_matmul", plain<QuantMatmul>, quant_matmul_oracle},

@@ -28,6 +28,8 @@ std::map<std::string, Wanted> arithmetic_oracle(const Case& c);
 std::map<std::string, Wanted> swiglu_oracle(const Case& c);
 std::map<std::string, Wanted> softmax_oracle(const Case& c);
 std::map<std::string, Wanted> rope_oracle(const Case& c);
+std::map<std::string, Wanted> copy_oracle(const Case& c);
+std::map<std::string, Wanted> gather_oracle(const Case& c);
 std::map<std::string, Wanted> matmul_oracle(const Case& c);
 std::map<std::string, Wanted> linear_oracle(const Case& c);
 std::map<std::string, Wanted> quant_matmul_oracle(const Case& c);

@@ -13,8 +13,8 @@
 namespace tandem::ops_test {
 namespace {
 
-constexpr const char* kFamilies[] = {"norm",           "quantize",  "elementwise", "rope",     "matmul",
-                                     "grouped_matmul", "attention", "moe_routing", "transdata"};
+constexpr const char* kFamilies[] = {"norm",   "quantize",       "elementwise", "movement",    "rope",
+                                     "matmul", "grouped_matmul", "attention",   "moe_routing", "transdata"};
 
 void start_acl() {
   static const int status = aclInit(nullptr);
