@@ -3,6 +3,7 @@
 """Builds and runs the vendor's samples against P/cann; one row per program. See run.sh."""
 import argparse
 import fnmatch
+import itertools
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import atb
 import hccl
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -154,7 +156,10 @@ def main():
             rows.append(row)
             if not arguments.json:
                 show(row)
-        for row in hccl.rows(folder.resolve(), arguments, environment(arguments.prefix)):
+        env = environment(arguments.prefix)
+        others = itertools.chain(hccl.rows(folder.resolve(), arguments, env),
+                                 atb.rows(folder.resolve(), arguments, env, out_of_scope))
+        for row in others:
             rows.append(row)
             if not arguments.json:
                 show(row)
