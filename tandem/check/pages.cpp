@@ -9,6 +9,7 @@
 #include "tandem/ops/grouped_matmul.h"
 #include "tandem/ops/matmul.h"
 #include "tandem/ops/moe_routing.h"
+#include "tandem/ops/movement.h"
 #include "tandem/ops/norm.h"
 #include "tandem/ops/quantize.h"
 #include "tandem/ops/rope.h"
@@ -54,9 +55,9 @@ nlohmann::json pages_of() {
 
 nlohmann::json pages() {
   return pages_of<RmsNorm, RmsNormQuant, RmsNormDynamicQuant, Quantize, Dequantize, DynamicQuant, TransQuantParam, Cast,
-                  Activation, Arithmetic, Swiglu, Softmax, Rope, Matmul, Linear, QuantMatmul, WeightQuantMatmul,
-                  GroupedMatmul, IncreFlashAttention, FusedInferAttention, ReshapeAndCache, Transdata, MoeGating,
-                  MoeInitRouting, MoeExpertTokens, MoeFinalizeRouting>();
+                  Activation, Arithmetic, Swiglu, Softmax, Rope, Copy, Gather, Matmul, Linear, QuantMatmul,
+                  WeightQuantMatmul, GroupedMatmul, IncreFlashAttention, FusedInferAttention, ReshapeAndCache,
+                  Transdata, MoeGating, MoeInitRouting, MoeExpertTokens, MoeFinalizeRouting>();
 }
 
 }  // namespace tandem::check
