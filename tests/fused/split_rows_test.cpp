@@ -162,7 +162,7 @@ void expect_gathered(const json& member, const std::vector<int64_t>& counts, siz
 void expect_all(const std::string& name, void (*expect)(const json&, const std::vector<int64_t>&, size_t)) {
   const json cases = cases_of(name);
   size_t run = 0;
-  for (const json& member : cases.at("problems")) {
+  for (const json& member : cases.at("cases")) {
     for (const json& counts : cases.at("counts")) {
       for (const size_t window : kWindows) {
         expect(member, counts, window);
@@ -215,7 +215,7 @@ TEST(SplitRows, BiasesOfInt8ProductsInFrontOfAndBehindTheScales) {
 }
 
 TEST(SplitRows, WrongCountsAreRefused) {
-  Problem p = parse_problem(cases_of("mm_reduce_scatter").at("problems").front());
+  Problem p = parse_problem(cases_of("mm_reduce_scatter").at("cases").front());
   p.ranks = 2;
   p.m = 5;
   auto group = CppGroup::make(2);
@@ -237,7 +237,7 @@ TEST(SplitRows, WrongCountsAreRefused) {
 }
 
 TEST(SplitRows, DifferentCountsAreAMismatchOnAllRanks) {
-  Problem p = parse_problem(cases_of("mm_reduce_scatter").at("problems").front());
+  Problem p = parse_problem(cases_of("mm_reduce_scatter").at("cases").front());
   p.ranks = 2;
   p.m = 5;
   auto group = CppGroup::make(2);
