@@ -401,6 +401,47 @@ TEST_F(AtbBits, PagedAttentionInBothLayouts) {
   same(masked, wanted);
 }
 
+TEST_F(AtbBits, SelfAttentionOfPromptsOneBehindTheOther) {
+  constexpr int64_t kTokens = 7, kWidth = 32;
+  const atb::Tensor query = self.random(ACL_FLOAT16, {kTokens, 4, kWidth}), wanted = like(query);
+  const atb::Tensor key = self.random(ACL_FLOAT16, {kTokens, 2, kWidth});
+  const atb::Tensor value = self.random(ACL_FLOAT16, {kTokens, 2, kWidth});
+  std::vector<int32_t> lengths = {3, 4};
+  atb::Tensor seq_len = self.tensor(ACL_INT32, {2});
+  seq_len.hostData = lengths.data();
+  infer::SelfAttentionParam param;
+  param.calcType = infer::SelfAttentionParam::PA_ENCODER;
+  param.headNum = 4;
+  param.kvHeadNum = 2;
+  param.qkScale = 0.2f;
+  tandem::FusedInferAttention op;
+  op.order = tandem::HeadOrder::tnd;
+  op.query = view(query);
+  op.key = {view(key)};
+  op.value = {view(value)};
+  op.y = view(wanted);
+  op.query_lengths = op.lengths = {3, 7};
+  op.heads = 4;
+  op.kv_heads = 2;
+  op.scale = static_cast<double>(0.2f);
+  const atb::Tensor open = like(query), zeros = like(query), causal = like(query);
+  run(param, {query, key, value, seq_len}, {open});
+  run_cpp(op);
+  same(open, wanted);
+
+  // A mask of zeros changes nothing.
+  param.maskType = infer::SelfAttentionParam::MASK_TYPE_NORM;
+  const atb::Tensor mask = self.halves({8, 8}, std::vector<float>(64, 0.0f));
+  run(param, {query, key, value, mask, seq_len}, {zeros});
+  same(zeros, wanted);
+
+  param.maskType = infer::SelfAttentionParam::MASK_TYPE_CAUSAL_MASK;
+  run(param, {query, key, value, seq_len}, {causal});
+  op.causal = tandem::Causal::left_up;
+  run_cpp(op);
+  same(causal, wanted);
+}
+
 TEST_F(AtbBits, CachesInBothLayouts) {
   constexpr int64_t kBlocks = 3, kPositions = 4, kHeads = 2, kWidth = 16;
   const Dims shape = {kBlocks, kPositions, kHeads, kWidth};
@@ -501,6 +542,7 @@ TEST(AtbSingle, RefusesParameters) {
   refused(infer::SliceParam(), "0 offsets");
   refused(infer::TransdataParam(), "transdataType is 0");
   refused(infer::PagedAttentionParam(), "headNum 0");
+  refused(infer::SelfAttentionParam(), "calcType is 0");
   infer::RopeParam rope;
   rope.rotaryCoeff = 3;
   refused(rope, "rotaryCoeff is 3");
