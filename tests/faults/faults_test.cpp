@@ -75,9 +75,11 @@ std::string any_operator() { return operator_names().front(); }
 
 // --- stop, delay, drop
 
+// Well inside: a stop at an operator's last step may take effect behind it, where a rank merely has not called.
 TEST(Fault, AStoppedRankIsNamedInEveryOperator) {
   for (const std::string& op : operator_names()) {
-    const Environment faults = {{"TANDEM_FAULT", "stop:rank=1,step=6"},
+    const bool messages = op.find("send_recv") != op.npos;
+    const Environment faults = {{"TANDEM_FAULT", messages ? "stop:rank=1,step=6" : "stop:rank=1,step=begin,count=2"},
                                 {"TANDEM_STALL_S", kSlower > 1 ? "0.05" : "0.3"}};
     ForkedJob job(
         3, [&](Communicator& c) { return for_ever(op, c); }, with(faults));
