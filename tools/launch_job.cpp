@@ -26,8 +26,9 @@
 namespace tandem::tool {
 namespace {
 
-constexpr double kTermSeconds = 2;   // from SIGTERM to SIGKILL
-constexpr double kDrainSeconds = 1;  // for output, should somebody still hold a pipe open
+constexpr double kTermSeconds = 2;    // from SIGTERM to SIGKILL
+constexpr double kOrderSeconds = 30;  // for another host's launcher to take its order
+constexpr double kDrainSeconds = 1;   // for output, should somebody still hold a pipe open
 constexpr std::array kForwarded = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT};
 
 bool ends_the_job(int signal) { return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT; }
@@ -45,6 +46,22 @@ Status LaunchedJob::prepare() {
   if (signal_fd_.get() >= 0) return {};
   return fail(ErrorCode::io, fmt::format("signalfd: {}", std::strerror(errno)));
 }
+
+namespace {
+
+// As far as it is taken in time.
+void send_order(int pipe, std::string_view text) {
+  const Deadline end = Deadline::after_seconds(kOrderSeconds);
+  while (!text.empty() && !end.passed()) {
+    const ssize_t written = ::write(pipe, text.data(), text.size());
+    if (written > 0) text.remove_prefix(static_cast<size_t>(written));
+    if (written < 0 && errno != EINTR && errno != EAGAIN) return;
+    pollfd wait{pipe, POLLOUT, 0};
+    if (written < 0) ::poll(&wait, 1, 100);
+  }
+}
+
+}  // namespace
 
 LaunchedJob::LaunchedJob(double grace_s) : grace_s_(grace_s) {}
 
@@ -66,7 +83,9 @@ Status LaunchedJob::start_far(SpawnPlan plan, const std::string& order) {
   ::fcntl(pipe->reading.get(), F_SETFL, 0);
   plan.input = pipe->reading.get();
   if (Status s = start(plan); !s) return s;
-  write_all(pipe->writing.get(), order + "\n");  // one that cannot be reached says so itself
+  pipe->reading.reset();
+  ::fcntl(pipe->writing.get(), F_SETFL, O_NONBLOCK);
+  send_order(pipe->writing.get(), order + "\n");  // one that cannot be reached says so itself
   orders_.push_back(std::move(pipe->writing));
   return {};
 }
@@ -97,7 +116,7 @@ void LaunchedJob::begin(Stage stage, double seconds) {
 void LaunchedJob::pass_on(int signal) {
   const bool again = ends_the_job(signal) && stopped_by_ != 0;
   signal_all(again ? SIGKILL : signal);
-  if (signal == SIGTSTP) ::raise(SIGSTOP);
+  if (signal == SIGTSTP && input_ < 0) ::raise(SIGSTOP);  // who takes orders must hear the next
   if (!ends_the_job(signal) || again) return;
   stopped_by_ = signal;
   if (stage_ == Stage::running) begin(Stage::grace, grace_s_);

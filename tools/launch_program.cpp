@@ -51,18 +51,22 @@ Expected<LaunchOrder> order_of(const LaunchFlags& flags) {
 }
 
 std::vector<std::string> environment_of(const LaunchOrder& order, int local) {
-  std::vector<EnvSetting> settings = {{"RANK", std::to_string(order.first + local)},
-                                      {"WORLD_SIZE", std::to_string(order.world)},
-                                      {"LOCAL_RANK", std::to_string(local)},
-                                      {"LOCAL_WORLD_SIZE", std::to_string(order.ranks)},
-                                      {"MASTER_ADDR", order.master},
-                                      {"MASTER_PORT", std::to_string(order.port)},
-                                      {"TANDEM_JOB", order.job}};
+  const std::vector<EnvSetting> settings = {{"RANK", std::to_string(order.first + local)},
+                                            {"WORLD_SIZE", std::to_string(order.world)},
+                                            {"LOCAL_RANK", std::to_string(local)},
+                                            {"LOCAL_WORLD_SIZE", std::to_string(order.ranks)},
+                                            {"MASTER_ADDR", order.master},
+                                            {"MASTER_PORT", std::to_string(order.port)},
+                                            {"TANDEM_JOB", order.job}};
+  std::vector<std::string> environment = env_for_child(settings);
   for (const std::string& variable : order.variables) {
-    const size_t equals = variable.find('=');
-    settings.push_back({std::string_view(variable).substr(0, equals), variable.substr(equals + 1)});
+    const std::string_view start = std::string_view(variable).substr(0, variable.find('=') + 1);
+    const bool own = std::ranges::count(settings, start.substr(0, start.size() - 1), &EnvSetting::name) != 0;
+    if (own || start.empty()) continue;  // a rank's place is not for others to say
+    std::erase_if(environment, [&](const std::string& known) { return known.starts_with(start); });
+    environment.push_back(variable);
   }
-  return env_for_child(settings);
+  return environment;
 }
 
 Status start_ranks(LaunchedJob& job, const LaunchOrder& order, bool agent) {
@@ -155,7 +159,8 @@ int launch_hosts(const LaunchFlags& flags, LaunchOrder order) {
   order.port = flags.port != 0 ? flags.port : kFirstPort + static_cast<int>(number % kPorts);
   std::error_code error;
   order.folder = std::filesystem::current_path(error).string();
-  for (std::string& variable : shared_variables()) order.variables.push_back(std::move(variable));
+  order.variables = shared_variables();
+  order.variables.insert(order.variables.end(), flags.variables.begin(), flags.variables.end());
   LaunchedJob job(order.grace_s);
   if (Status s = job.prepare(); !s) return refused(s.error());
   if (Status s = start_hosts(job, flags, std::move(order), *hosts); !s) return refused(s.error());

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention of prompts: translation to fused_infer_attention.
+#include <algorithm>
+
 #include "aclnnop/aclnn_fused_infer_attention_score.h"
 #include "aclnnop/aclnn_fused_infer_attention_score_v2.h"
 #include "aclnnop/aclnn_fused_infer_attention_score_v3.h"
@@ -32,17 +34,27 @@ struct PromptNumbers {
   const char* layout;
 };
 
+// Positions a sequence can have at most.
+int64_t most_positions(const FusedInferAttention& op) {
+  int64_t most = 0;
+  for (const int64_t length : op.lengths) most = std::max(most, length);
+  if (!op.lengths.empty()) return most;
+  const int axis = op.order == HeadOrder::bnsd ? 2 : op.order == HeadOrder::tnd ? 0 : 1;
+  for (const TensorView& key : op.key) most = std::max(most, key.rank > axis ? key.dim(axis) : 0);
+  return most;
+}
+
 // 0 and 1: what attenMask says, and of 0 at most `after` tokens behind the own one, of which 0 and all are offered. 2
 // and 3: causal, aligned to the first or the last position, attenMask is the vendor's triangle. 4: a band, here without
 // a lower end.
 void set_mask(Call<FusedInferAttention>& call, const PromptNumbers& numbers) {
-  constexpr int64_t kAll = 1 << 15;
   auto& op = call.op;
+  const int64_t all = most_positions(op);  // a band this wide is all of it
   const bool masked = op.mask.present(), band = numbers.sparse == 4 || (numbers.sparse == 0 && masked);
   call.check.range("sparseMode", numbers.sparse, 0, 4);
-  call.check.that(!band || numbers.before >= kAll, "preTokens is {}, at least {} wanted", numbers.before, kAll);
-  call.check.that(!band || numbers.after == 0 || (numbers.sparse == 0 && numbers.after >= kAll),
-                  "nextTokens is {}, 0 or at least {} wanted", numbers.after, kAll);
+  call.check.that(!band || numbers.before >= all, "preTokens is {}, at least {} wanted", numbers.before, all);
+  call.check.that(!band || numbers.after == 0 || (numbers.sparse == 0 && numbers.after >= all),
+                  "nextTokens is {}, 0 or at least {} wanted", numbers.after, all);
   if (numbers.sparse == 2 || (numbers.sparse == 0 && masked && numbers.after == 0)) op.causal = Causal::left_up;
   if (numbers.sparse >= 3) op.causal = Causal::right_down;
   if (numbers.sparse >= 2) op.mask = {};

@@ -78,6 +78,8 @@ Status check_cast(const aclTensor* from, const aclTensor* to) {
   Check check(kName);
   check.same_shape("dstTensor", to->view, "srcTensor", from->view);
   check.same_dtype("dstTensor", to->view, "srcTensor", from->view.dtype);
+  const bool turned = to->view.step(-1) != 1, was = from->view.step(-1) != 1;
+  check.that(turned == was, "dstTensor is {}transposed, as srcTensor wanted", turned ? "" : "not ");
   check.that(from->format != to->format, "dstTensor has format {}, another than srcTensor's wanted", to->format);
   return check.status();
 }

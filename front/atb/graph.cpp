@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 #include "acl/acl.h"
 
@@ -47,6 +48,12 @@ Outcome<> check_node(const atb::Node& node, size_t index, std::vector<bool>& wri
 }
 
 Outcome<> check_graph(const atb::GraphParam& param) {
+  std::set<const atb::Operation*> seen;
+  for (const atb::Node& node : param.nodes) {
+    if (node.operation != nullptr && !seen.insert(node.operation).second)
+      return refuse(atb::ERROR_INVALID_GRAPH, "an operation ({}) stands in two nodes, one of its own for each wanted",
+                    node.operation->GetName());
+  }
   const auto count = uint64_t{param.inTensorNum} + param.outTensorNum + param.internalTensorNum;
   if (param.nodes.empty() || count > kMostTensors)
     return refuse(atb::ERROR_INVALID_GRAPH, "{} nodes and {} tensors, a node and at most {} tensors wanted",

@@ -41,8 +41,9 @@ std::shared_ptr<Met> met_at(const Key& key) {
 
 // A text the ranks of one domain share: threads of one process are no ranks of another one's group.
 std::string place_of(const Group& group) {
-  std::string place = fmt::format("tandem-operations-{}-{}-{}", getuid(), group.domain,
-                                  env_text("ATB_SHARE_MEMORY_NAME_SUFFIX").value_or(""));
+  std::string place =
+      fmt::format("tandem-operations-{}-{}-{}-{}", getuid(), group.domain,
+                  env_text("ATB_SHARE_MEMORY_NAME_SUFFIX").value_or(""), env_text("TANDEM_JOB").value_or(""));
   if (group.mode == atb::infer::COMM_MULTI_THREAD) place += fmt::format("-{}", getpid());
   return place;
 }
@@ -50,8 +51,10 @@ std::string place_of(const Group& group) {
 Expected<Rendezvous> rendezvous_at(const Group& group, const std::string& place) {
   if (group.table.empty()) {
     const auto hash = static_cast<uint64_t>(std::hash<std::string>{}(place));
-    return Rendezvous{
-        .rank = group.rank, .size = group.size, .name = fmt::format("operations_{:016x}", hash), .address = place};
+    return Rendezvous{.rank = group.rank,
+                      .size = group.size,
+                      .name = fmt::format("operations_{:016x}_{}", hash, group.size),
+                      .address = place};
   }
   const auto table = read_rank_table(std::string(group.table));
   if (!table) return fail(table.error());

@@ -250,6 +250,9 @@ Outcome<Descs> infer_transdata(const TransdataParam& param, const Descs& in) {
   }
   wanted.rank(0, "x", 4, 4);
   if (!wanted.failed())
+    wanted.that(dim(in[0], 3) == block_width(in[0]), atb::ERROR_INVALID_TENSOR_DIM,
+                "x is {}, blocks of {} columns wanted", describe(in[0]), block_width(in[0]));
+  if (!wanted.failed())
     wanted.that(param.outCrops[0] <= dim(in[0], 2) && param.outCrops[1] <= dim(in[0], 1) * dim(in[0], 3),
                 atb::ERROR_INVALID_PARAM, "outCrops is [{},{}], at most that of x {} wanted", param.outCrops[0],
                 param.outCrops[1], describe(in[0]));

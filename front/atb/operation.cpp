@@ -173,6 +173,7 @@ atb::Status OperationBase::Setup(const atb::VariantPack& pack, uint64_t& workspa
   return atb_call(kind_name(), [&]() -> Outcome<> {
     const auto place = place_of(context);
     if (!place) return refuse(place.error());
+    forget_setup();
     if (const auto fine = check_pack(pack); !fine) return fine;
     const auto bytes = prepare(pack, *place);
     if (!bytes) return refuse(bytes.error());

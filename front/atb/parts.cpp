@@ -125,6 +125,9 @@ Outcome<Counted> parts_to_send(const ReduceScatterVParam& param, const Run& run)
        {std::pair("sendCounts", &*counts), std::pair("sdispls", &*displacements), std::pair("recvCount", &*receive)}) {
     if (const auto fine = check_numbers(name, *list); !fine) return refuse(fine.error());
   }
+  if (own >= counts->size())
+    return refuse(atb::ERROR_INVALID_PARAM, "sendCounts has {} numbers, more than rank {} wanted", counts->size(),
+                  rank_of(group_of(param)));
   if ((*receive)[0] != (*counts)[own])
     return refuse(atb::ERROR_INVALID_PARAM, "recvCount is {}, sendCounts[{}] = {} wanted", (*receive)[0], own,
                   (*counts)[own]);
@@ -181,6 +184,9 @@ Outcome<Counted> parts_to_gather(const AllGatherVParam& param, const Run& run) {
        {std::pair("sendCount", &*send), std::pair("recvCounts", &*counts), std::pair("rdispls", &*displacements)}) {
     if (const auto fine = check_numbers(name, *list); !fine) return refuse(fine.error());
   }
+  if (own >= counts->size())
+    return refuse(atb::ERROR_INVALID_PARAM, "recvCounts has {} numbers, more than rank {} wanted", counts->size(),
+                  rank_of(group_of(param)));
   if ((*send)[0] != (*counts)[own])
     return refuse(atb::ERROR_INVALID_PARAM, "sendCount is {}, recvCounts[{}] = {} wanted", (*send)[0], own,
                   (*counts)[own]);

@@ -116,7 +116,8 @@ Outcome<> build_masked(const SelfAttentionParam& param, Run& run, const std::vec
   const int64_t width = width_of(run.in_desc(0), param.headNum), most = mask.dim(-1);
   const int64_t longest = lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
   const bool each = mask.rank == 3 && mask.dim(0) > 1;
-  if (longest > most || longest > mask.dim(-2) || (each && mask.dim(0) < std::ssize(lengths)))
+  if ((longest > 0 && mask.elements() == 0) || longest > most || longest > mask.dim(-2) ||
+      (each && mask.dim(0) < std::ssize(lengths)))
     return refuse(atb::ERROR_INVALID_TENSOR_DIM, "mask is {}, one of [{},{}] or more for every sequence wanted",
                   describe(run.in_desc(3)), longest, longest);
   const TensorView wide = run.scratch(mask.dtype, {1, param.headNum, longest, longest});

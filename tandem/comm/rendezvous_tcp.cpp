@@ -269,6 +269,7 @@ Expected<FarAnswer> hear_rank_zero(int line, Deadline deadline, bool& again) {
   FarAnswer answer{};
   std::byte heard{};
   const bool read = receive_bytes(line, std::span(&heard, 1), deadline);
+  if (read && heard != kHeard) return fail(ErrorCode::malformed, "connect: rank 0 sent something that is no answer");
   if (read && receive_bytes(line, std::as_writable_bytes(std::span(&answer, 1)), deadline)) return answer;
   if (errno == ETIMEDOUT) {
     return fail(ErrorCode::timed_out,

@@ -9,8 +9,8 @@
 //
 //   s[t] = fl32(dot(q, k_t) * scale) (+ bias[t]; -1e12 where mask[t]); dot: 16 virtual lanes over the head dimension
 //          (lane i takes i, i+16, .., fma, rising, from +0), lanes by tree()
-//   chunks of 256 positions counted from position 0; in a chunk m = max s, p[t] = exp(s[t] - m) in f32,
-//   l = p added in rising t from +0, a[d] = fma(p[t], v_t[d], a[d]) in rising t from +0
+//   chunks of 256 positions counted from position 0; in a chunk m = max s, p[t] = exp(s[t] - m) in f32, l = p added in
+//   rising t from +0, a[d] = fma(p[t], v_t[d], a[d]) in rising t from +0; differences to a max of -inf count from 0
 //   two chunks merge as M = max(ma, mb), ea = exp(ma - M), eb = exp(mb - M), l = fma(la, ea, fl32(lb * eb)),
 //   a = fma(aa, ea, fl32(ab * eb)); chunks by tree(); y = rd_T(a / l)
 namespace tandem {

@@ -83,6 +83,11 @@ void check_tokens(Check& check, const FusedInferAttention& op) {
                tokens);
     if (ragged) least = length;
   }
+  if (check.failed() || !ragged) return;
+  check.that(op.query_lengths.back() == tokens, "query_lengths end at {}, {} wanted (the tokens of query)",
+             op.query_lengths.back(), tokens);
+  check.that(!op.mask.present() && !op.pse.present(), "{} is given, none wanted for tnd",
+             op.mask.present() ? "mask" : "pse");
 }
 
 void check_cache(Check& check, std::string_view name, const TensorView& cache, const TensorView& first,

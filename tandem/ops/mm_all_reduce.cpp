@@ -329,6 +329,10 @@ Fingerprint MmAllReduceBody::fingerprint() const {
   print.mode = static_cast<uint8_t>(product.math);  // the same bits in every table, so none is named
   print.local = local;
   if (!starts.empty()) print.layout = hash_of(starts);
+  if (split != RowSplit::gathered) return print;
+  // Peers read rows of x1 as they lie.
+  const int64_t slots[] = {k, static_cast<int64_t>(product.x_dtype), token.present() ? 1 : 0};
+  print.layout = hash_of(slots, print.layout);
   return print;
 }
 
@@ -399,6 +403,7 @@ Expected<Plan> plan(const AllGatherMm& op, Device& device) {
   const int64_t wanted = (*body)->rows * (*body)->k;
   check.that(!op.gathered.present() || op.gathered.elements() == wanted, "gathered is {}, {} rows of {} wanted",
              op.gathered.describe(), (*body)->rows, (*body)->k);
+  check.that(!op.gathered.present() || (*body)->n > 0, "gathered is given with n = 0, at least one column wanted");
   if (check.failed()) return fail(check.status().error());
   (*body)->gathered = op.gathered;
   return Plan(std::move(*body));

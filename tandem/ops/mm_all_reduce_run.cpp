@@ -42,7 +42,7 @@ Status MmRun::prepare() {
   biases_ = array<const float*>(ranks_);
   bias_ = announced_ != 0 ? array<float>(ranks_ * body_.n) : nullptr;
   tokens_ = gathers && body_.token.present() ? array<float>(h) : nullptr;
-  const bool complete = sums_ != nullptr && inputs_ != nullptr && targets_ != nullptr && sum_rows_ != nullptr &&
+  const bool complete = sums_ != nullptr && (tokens_ != nullptr || !gathers || !body_.token.present()) && inputs_ != nullptr && targets_ != nullptr && sum_rows_ != nullptr &&
                         finished_ != nullptr && biases_ != nullptr && (announced_ == 0 || bias_ != nullptr);
   if (!complete) return fail(ErrorCode::out_of_memory, fmt::format("{}: scratch of {} rows was refused", body_.name(), h));
   return prepare_dequant();
@@ -151,7 +151,7 @@ void MmRun::write_term(int64_t first_row, int64_t count, uint32_t kind) {
   for (int64_t row = 0; row < count; ++row) {
     float* target = ranks_ == 1 ? static_cast<float*>(targets_[row]) : exchange_.slot_row(rank_, row);
     if (kind == kLocalX3) {
-      const void* source = row_of(body_.x3, first_row + row, body_.n);
+      const void* source = operand_row(body_.x3, first_row + row, body_.n);
       body_.table->reduce.cast({body_.n, source, body_.x3.dtype, target, DType::f32}, lane_);
       continue;
     }
@@ -197,7 +197,7 @@ void MmRun::tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm
   args.n = body_.n;
   args.x_rows = finished_;
   args.x_dtype = DType::f32;
-  args.residual = row_of(body_.residual, first_row, body_.n);
+  args.residual = operand_row(body_.residual, first_row, body_.n);
   args.residual_row_bytes = static_cast<int64_t>(dtype_bytes(body_.output, body_.n));
   args.gamma = body_.norm.present() ? body_.gamma.data : nullptr;
   args.dtype = body_.output;
@@ -210,7 +210,7 @@ void MmRun::tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm
 }
 
 void MmRun::tail_into_outputs(int64_t first_row, int64_t count) {
-  tail(first_row, count, row_of(body_.y, first_row, body_.n), row_of(body_.norm, first_row, body_.n),
+  tail(first_row, count, operand_row(body_.y, first_row, body_.n), operand_row(body_.norm, first_row, body_.n),
        dtype_bytes(body_.output, body_.n));
 }
 
@@ -238,8 +238,8 @@ Status MmRun::share_outputs(int64_t index, int64_t first_row, int64_t count, Row
   if (auto status = exchange_.publish_results(index, mine); !status) return status;
   for (int64_t row = 0; row < count; ++row) {
     const std::byte* source = exchange_.result_row(exchange_.owner(row, count), index, row);
-    std::memcpy(row_of(body_.y, first_row + row, body_.n), source, bytes);
-    if (body_.norm.present()) std::memcpy(row_of(body_.norm, first_row + row, body_.n), source + bytes, bytes);
+    std::memcpy(operand_row(body_.y, first_row + row, body_.n), source, bytes);
+    if (body_.norm.present()) std::memcpy(operand_row(body_.norm, first_row + row, body_.n), source + bytes, bytes);
   }
   return {};
 }
@@ -255,6 +255,7 @@ RowExchange::Range MmRun::owned(int64_t first_row, int64_t count) const {
 
 // The sums of this rank's rows become its outputs; nobody else needs them.
 Status MmRun::scatter(int64_t first_row, RowExchange::Range mine) {
+  if (mine.first == mine.last) return {};
   for (int64_t row = mine.first; row < mine.last; ++row) finished_[row - mine.first] = sums_ + row * body_.n;
   tail_into_outputs(first_row + mine.first - body_.start(rank_), mine.last - mine.first);
   return {};

@@ -53,7 +53,7 @@ Status MmRun::gathered_block(const GatheredRows& rows) {
   tail_into_outputs(rows.row, rows.count);
   if (!body_.gathered.present()) return {};
   for (int64_t row = 0; row < rows.count; ++row) {
-    std::memcpy(row_of(body_.gathered, rows.row + row, body_.k), rows.x + row * rows.pitch,
+    std::memcpy(operand_row(body_.gathered, rows.row + row, body_.k), rows.x + row * rows.pitch,
                 static_cast<size_t>(product_.x_row_bytes));
   }
   return {};

@@ -11,7 +11,7 @@
 // The run of a product with a collective: mm_all_reduce, mm_reduce_scatter, all_gather_mm. Internal to ops.
 namespace tandem {
 
-inline std::byte* row_of(const TensorView& tensor, int64_t row, int64_t n) {
+inline std::byte* operand_row(const TensorView& tensor, int64_t row, int64_t n) {
   if (!tensor.present()) return nullptr;
   return static_cast<std::byte*>(tensor.data) + static_cast<size_t>(row) * dtype_bytes(tensor.dtype, n);
 }

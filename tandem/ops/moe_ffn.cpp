@@ -67,6 +67,8 @@ void check_load(Check& check, const MoeFfn& op) {
   check.that(op.top_k <= experts, "top_k is {}, at most {} wanted (the experts of router {})", op.top_k, experts,
              op.router.describe());
   check.that(!op.pad || op.capacity > 0, "pad is given without capacity, a capacity wanted");
+  check.that(!op.pad || op.capacity <= INT32_MAX / std::max<int64_t>(experts, 1),
+             "capacity is {} with pad for {} experts, fewer than 2^31 rows wanted", op.capacity, experts);
   const bool activation = op.activation == Unary::silu || op.activation == Unary::gelu;
   check.that(activation, "activation is unknown, silu or gelu wanted");
   for (const TensorView* choice : {&op.expert, &op.weight}) {

@@ -28,7 +28,7 @@ struct RowChunks {
   int64_t count() const { return chunk_rows == 0 ? 0 : (rows + chunk_rows - 1) / chunk_rows; }
 };
 
-// Fails with out_of_memory when not even one row fits. result_row_bytes >= 4 * n.
+// Fails with out_of_memory when not even one row fits. result_row_bytes 0: no second phase.
 Expected<RowChunks> choose_chunks(int64_t rows, int64_t n, size_t result_row_bytes, size_t window_bytes);
 
 class RowExchange {

@@ -96,11 +96,15 @@ TEST_F(LaunchHosts, RanksOfBothHostsMeet) {
 }
 
 TEST_F(LaunchHosts, FailedRankIsNamedAndEndsTheOthers) {
-  const Outcome outcome = run(script("[ $RANK = 3 ] && exit 7; " + waiting(), {"--grace", "0.2"}));
+  const Outcome outcome = run(script("if [ $RANK = 3 ]; then while [ $(ls " + folder +
+                                         " | grep -c pid) -lt 3 ]; do sleep 0.05; done; exit 7; fi; " + waiting(),
+                                     {"--grace", "0.2"}));
   EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
   expect_part(outcome.err, "rank 3 (process ");
   expect_part(outcome.err, "the launcher on 127.0.0.1 (process ");
-  EXPECT_TRUE(all_gone(ranks(3)));
+  const auto others = ranks(3);
+  EXPECT_EQ(others.size(), 3u);
+  EXPECT_TRUE(all_gone(others));
 }
 
 TEST_F(LaunchHosts, AnInterruptEndsAll) {

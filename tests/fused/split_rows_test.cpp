@@ -236,6 +236,28 @@ TEST(SplitRows, WrongCountsAreRefused) {
   EXPECT_NE(refusal({3, 2}, 2).find("has 2 rows, 3 wanted (those of rank 0)"), std::string::npos);
 }
 
+// Slots hold rows as they lie in x1, which a peer could not read with another k.
+TEST(SplitRows, DifferentDepthsOfGatheredRowsAreAMismatch) {
+  auto group = CppGroup::make(2);
+  ASSERT_TRUE(group);
+  std::vector<Rank> ranks(2);
+  std::vector<Plan> plans;
+  for (size_t rank = 0; rank < 2; ++rank) {
+    Problem one = parse_problem(cases_of("all_gather_mm").at("cases").front());
+    one.ranks = 1;
+    one.m = 4;
+    one.k = rank == 0 ? 64 : 96;
+    ranks[rank].data = make_rank(one, 0);
+    ranks[rank].call = make_call(one, ranks[rank].data, group->name());
+    auto planned = plan_on(gathering(one, ranks[rank], static_cast<int64_t>(2 * rank), 2), static_cast<int>(rank));
+    ASSERT_TRUE(planned) << planned.error().message;
+    plans.push_back(std::move(*planned));
+  }
+  const Status status = group->run_plans(plans);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::mismatch) << status.error().message;
+}
+
 TEST(SplitRows, DifferentCountsAreAMismatchOnAllRanks) {
   Problem p = parse_problem(cases_of("mm_reduce_scatter").at("cases").front());
   p.ranks = 2;

@@ -222,6 +222,9 @@ void Task::bound(int64_t u, int64_t i) {
 }
 
 // Scores to weights, their tops beside them.
+// What scores are taken relative to: where all are -inf, none has a weight.
+float base_of(float top) { return top == kNever ? 0.0f : top; }
+
 void Task::soften(int64_t quad) {
   float* s = scores(quad);
   float* sums = b_.sums + quad * kQuad * kTile;
@@ -234,6 +237,7 @@ void Task::soften(int64_t quad) {
     sums[q] = 0;
     sums[kQuad + q] = tops[q];
   }
+  for (int q = 0; q < kQuad; ++q) tops[q] = base_of(tops[q]);
   for (int i = kQuad; i < kLanes; ++i) tops[i] = tops[i % kQuad];
   top = load(tops);
   for (int64_t t = 0; t < b_.count * kQuad; t += kLanes) store(s + t, exp(sub(load(s + t), top)));
@@ -295,8 +299,8 @@ void Task::attend() {
 // a = a merged with the run behind it.
 void merge(Node a, Node b, int64_t width) {
   const float top = max_nan(a.top(), b.top());
-  const Vec ea = exp(set(a.top() - top));
-  const Vec eb = exp(set(b.top() - top));
+  const Vec ea = exp(set(a.top() - base_of(top)));
+  const Vec eb = exp(set(b.top() - base_of(top)));
   a.top() = top;
   a.sum() = first_lane(fma(set(a.sum()), ea, mul(set(b.sum()), eb)));
   for (int64_t d = 0; d < width; d += kLanes) {
