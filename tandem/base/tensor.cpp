@@ -80,7 +80,8 @@ TensorView make_tensor(void* data, DType dtype, const int64_t* shape, int rank) 
   for (int axis = rank - 1; axis >= 0; --axis) {
     view.shape[static_cast<size_t>(axis)] = shape[axis];
     view.stride[static_cast<size_t>(axis)] = step;
-    step *= shape[axis];
+    // Extents that no memory has are refused where they are checked.
+    if (__builtin_mul_overflow(step, shape[axis], &step)) step = INT64_MAX;
   }
   return view;
 }
