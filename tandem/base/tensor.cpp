@@ -7,11 +7,20 @@
 #include <utility>
 
 namespace tandem {
+namespace {
+
+// Extents that no memory has are refused where they are checked; until then their product is the largest number.
+int64_t times(int64_t a, int64_t b) {
+  int64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
+}  // namespace
 
 int64_t TensorView::elements() const {
   if (!present()) return 0;
   int64_t count = 1;
-  for (int axis = 0; axis < rank; ++axis) count *= dim(axis);
+  for (int axis = 0; axis < rank; ++axis) count = times(count, dim(axis));
   return count;
 }
 
@@ -20,14 +29,14 @@ bool TensorView::contiguous() const {
   for (int axis = rank - 1; axis >= 0; --axis) {
     if (dim(axis) == 0) return true;
     if (dim(axis) != 1 && step(axis) != expected) return false;
-    expected *= dim(axis);
+    expected = times(expected, dim(axis));
   }
   return true;
 }
 
 int64_t TensorView::row_count() const {
   int64_t count = 1;
-  for (int axis = 0; axis + 1 < rank; ++axis) count *= dim(axis);
+  for (int axis = 0; axis + 1 < rank; ++axis) count = times(count, dim(axis));
   return count;
 }
 
@@ -80,8 +89,7 @@ TensorView make_tensor(void* data, DType dtype, const int64_t* shape, int rank) 
   for (int axis = rank - 1; axis >= 0; --axis) {
     view.shape[static_cast<size_t>(axis)] = shape[axis];
     view.stride[static_cast<size_t>(axis)] = step;
-    // Extents that no memory has are refused where they are checked.
-    if (__builtin_mul_overflow(step, shape[axis], &step)) step = INT64_MAX;
+    step = times(step, shape[axis]);
   }
   return view;
 }
