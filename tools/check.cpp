@@ -97,7 +97,7 @@ class Progress {
 };
 
 std::string complaint(const char* what, const std::string& given, const std::vector<std::string>& known) {
-  return fmt::format("{} {}: known are {}", what, given, fmt::join(known, ", "));
+  return fmt::format("{} is {}, one of {} wanted", what, given, fmt::join(known, ", "));
 }
 
 Expected<std::vector<const KernelTable*>> chosen_tables(const Flags& flags) {

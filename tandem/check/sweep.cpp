@@ -38,11 +38,13 @@ void count(Tally& tally, DType dtype, double got, double wanted, double bound) {
 
 // "" or the first result outside its bound.
 std::string judge(const Case& c, const Results& results, const std::map<std::string, Wanted>& all, Tally& tally) {
-  for (const auto& [name, wanted] : all) {
-    const auto found = results.find(name);
-    if (found == results.end()) continue;
+  for (const auto& [name, bytes] : results) {
+    const auto found = all.find(name);
+    if (found == all.end() && c.operand(name).elements() == 0) continue;
+    if (found == all.end()) return name + " has no oracle, one of every result wanted";
+    const Wanted& wanted = found->second;
     Operand got = c.operand(name);
-    got.bytes = found->second.front();
+    got.bytes = bytes.front();
     if (auto wrong = compare(name, got, wanted); !wrong.empty()) return wrong;
     for (int64_t i = 0; i < got.elements(); ++i) {
       const auto at = static_cast<size_t>(i);

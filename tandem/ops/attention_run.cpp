@@ -32,7 +32,6 @@ int64_t start_of(const std::vector<int64_t>& ends, int64_t b) { return b == 0 ? 
 
 }  // namespace
 
-int64_t AttentionSizes::first_token(int64_t b) const { return ragged ? start_of(op_->query_lengths, b) : b * tokens; }
 int64_t AttentionSizes::query_length(int64_t b) const {
   if (ragged) return value_of(op_->query_lengths, b) - start_of(op_->query_lengths, b);
   return op_->query_lengths.empty() ? tokens : value_of(op_->query_lengths, b);

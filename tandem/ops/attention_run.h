@@ -17,10 +17,8 @@ struct AttentionSizes {
 
   explicit AttentionSizes(const FusedInferAttention& op);
   bool packed() const { return ragged && !paged; }
-  int64_t group() const { return heads / kv_heads; }
-  // Tokens of sequence b that count, and the row of its first one where sequences lie behind one another.
+  // Tokens of sequence b that count.
   int64_t query_length(int64_t b) const;
-  int64_t first_token(int64_t b) const;
   int64_t length(int64_t b) const;
   int64_t first_position(int64_t b) const;
   // Positions that token s of sequence b sees.
