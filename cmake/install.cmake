@@ -9,7 +9,7 @@ set(TANDEM_PUBLIC_HEADERS
   exec/device.h exec/lane.h exec/memory.h exec/stream.h
   kernels/gemm.h kernels/pack.h kernels/reduce.h
   comm/communicator.h comm/collectives.h comm/inspect.h
-  ops/plan.h ops/table.h ops/mm_all_reduce.h ops/mm_reduce_scatter.h ops/all_gather_mm.h
+  ops/plan.h ops/table.h ops/mm_all_reduce.h ops/mm_reduce_scatter.h ops/pack_weights.h ops/all_gather_mm.h
   ops/attention.h ops/elementwise.h ops/grouped_matmul.h ops/matmul.h
   ops/moe_ffn.h ops/moe_routing.h ops/movement.h ops/norm.h ops/quantize.h ops/rope.h ops/transdata.h)
 

@@ -12,6 +12,9 @@
 #include "aclnnop/aclnn_quant_matmul_all_reduce_v3.h"
 #include "aclnnop/aclnn_weight_quant_matmul_all_reduce.h"
 #include "aclnnop/aclnn_weight_quant_matmul_all_reduce_v2.h"
+
+#include <algorithm>
+
 #include "front/aclnn/translate.h"
 #include "tandem/ops/all_gather_mm.h"
 #include "tandem/ops/mm_all_reduce.h"
@@ -34,12 +37,23 @@ struct Antiquant {
   int64_t group_size;
 };
 
+// The library takes any strides; the vendor's interface takes a transposed x2 and nothing else.
+void check_layouts(Check& check, const MmAllReduce& op) {
+  check.contiguous("x1", op.x1).contiguous("bias", op.bias).contiguous("x3", op.x3);
+  const TensorView& x2 = op.x2;
+  const bool plain = check.failed() || x2.rank != 2 || x2.contiguous() || x2.transposed().contiguous();
+  check.that(plain, "x2 {} has strides [{},{}], a row-major or transposed matrix wanted", x2.describe(), x2.step(0),
+             x2.step(1));
+}
+
 void bind_operands(MmAllReduce& op, Arguments& call, const Operands& given) {
-  call.need("x1", op.x1, given.x1).need("x2", op.x2, given.x2).in("bias", op.bias, given.bias);
+  call.need("x1", op.x1, given.x1).check.present("x2", given.x2 != nullptr);
+  call.weight("x2", op.x2, op.x2_panel, given.x2).in("bias", op.bias, given.bias);
   call.in("x3", op.x3, given.x3).check.present("output", given.y != nullptr);
   call.out("output", op.y, given.y);
   if (call.check.failed()) return;
   call.check.rank("x1", op.x1, 2, 3).rank("x2", op.x2, 2, 2).rank("bias", op.bias, 1, 1);
+  check_layouts(call.check, op);
   call.check.same_dtype("x3", op.x3, "output", op.y.dtype);
   if (op.x3.present()) call.check.same_shape("x3", op.x3, "output", op.y);
 }
@@ -50,9 +64,13 @@ void bind_floats(MmAllReduce& op, Arguments& call, const Operands& given) {
   call.check.same_dtype("bias", op.bias, "x1", op.x1.dtype).same_dtype("output", op.y, "x1", op.x1.dtype);
 }
 
-// What the all-reduce forms do not take.
+// What the all-reduce forms ask of their shapes.
 void refuse_empty(Call<MmAllReduce>& call, int64_t least_k) {
   if (call.check.failed()) return;
+  const TensorView &x1 = call.op.x1, &y = call.op.y;
+  const bool like_x1 = y.rank == x1.rank && std::equal(y.shape.begin(), y.shape.begin() + y.rank - 1, x1.shape.begin());
+  call.check.that(like_x1, "output is {}, the dimensions of x1 {} but for the last wanted", y.describe(),
+                  x1.describe());
   call.check.that(call.op.y.elements() > 0, "output {} is empty, at least one element wanted", call.op.y.describe());
   call.check.that(call.op.x1.dim(-1) >= least_k, "x1 {} has k = 0, at least 1 wanted", call.op.x1.describe());
 }
@@ -71,13 +89,37 @@ void bind_integers(Call<MmAllReduce>& call, const Operands& given, const aclTens
   call.need("dequantScale", quant.channel, scale).in("pertokenScaleOptional", quant.token, token);
   if (call.check.failed()) return;
   call.check.dtype("output", op.y, {DType::f16, DType::bf16}).rank("dequantScale", quant.channel, 1, 2);
-  call.check.rank("pertokenScaleOptional", quant.token, 1, 1);
+  call.check.dtype("bias", op.bias, {DType::i32});
+  call.check.rank("pertokenScaleOptional", quant.token, 1, 1).contiguous("dequantScale", quant.channel);
+  call.check.contiguous("pertokenScaleOptional", quant.token);
   if (op.y.dtype == DType::bf16) {
     call.check.dtype("dequantScale", quant.channel, {DType::bf16});
   } else if (quant.token.present()) {
     call.check.dtype("dequantScale", quant.channel, {DType::f32});
-  } else {
+  } else if (strict() || quant.channel.dtype != DType::f16) {
     call.check.dtype("dequantScale", quant.channel, {DType::i64, DType::u64});
+  }
+}
+
+struct WireScales {
+  const aclTensor *first, *second;
+};
+
+// Both or none.
+void bind_wire(Call<MmAllReduce>& call, const WireScales& given) {
+  constexpr std::string_view kFirst = "commQuantScale1Optional", kSecond = "commQuantScale2Optional";
+  if (given.first == nullptr && given.second == nullptr) return;
+  MmAllReduce& op = call.op;
+  call.check.that(given.first != nullptr, "{} is null, one beside {} wanted", kFirst, kSecond);
+  call.check.that(given.second != nullptr, "{} is null, one beside {} wanted", kSecond, kFirst);
+  auto& wire = op.wire.emplace();
+  call.in(kFirst, wire.first, given.first).in(kSecond, wire.second, given.second);
+  for (const auto& [name, scale] : {std::pair{kFirst, &wire.first}, std::pair{kSecond, &wire.second}}) {
+    call.check.same_dtype(name, *scale, "output", op.y.dtype).rank(name, *scale, 1, 2).contiguous(name, *scale);
+    if (call.check.failed()) return;
+    const int64_t n = op.y.dim(-1);
+    call.check.that(scale->dim(-1) == n && scale->elements() == n, "{} is {}, [{}] or [1,{}] wanted", name,
+                    scale->describe(), n, n);
   }
 }
 
@@ -217,8 +259,7 @@ aclnnStatus aclnnQuantMatmulAllReduceV3GetWorkspaceSize(
     int64_t streamMode, const aclTensor* output, uint64_t* workspaceSize, aclOpExecutor** executor) {
   return translate<tandem::MmAllReduce>("aclnnQuantMatmulAllReduceV3", workspaceSize, executor, [&](auto& call) {
     front::bind_integers(call, {x1, x2, biasOptional, x3Optional, output}, dequantScale, pertokenScaleOptional);
-    call.absent("commQuantScale1Optional", commQuantScale1Optional);
-    call.absent("commQuantScale2Optional", commQuantScale2Optional);
+    front::bind_wire(call, {commQuantScale1Optional, commQuantScale2Optional});
     front::bind_group(call.op, call, {group, reduceOp, commTurn, streamMode});
   });
 }

@@ -10,6 +10,7 @@
 #include "aclnnop/aclnn_weight_quant_matmul_all_reduce_add_rms_norm.h"
 #include "front/aclnn/fused_call.h"
 #include "front/aclnn/status.h"
+#include "front/aclnn/translate.h"
 #include "front/aclnn/two_phase.h"
 #include "tandem/ops/mm_all_reduce.h"
 
@@ -40,6 +41,7 @@ FusedExecutor::FusedExecutor(Device& where, const FusedCall& call)
     : Executor(where), group_(call.group), inplace_(call.inplace) {
   bind(inputs, op_.x1, call.x1);
   bind(inputs, op_.x2, call.x2);
+  if (call.x2->format == ACL_FORMAT_FRACTAL_NZ) op_.x2_panel = panel_of(op_.x2);
   bind(inputs, op_.bias, call.bias);
   bind_scales(call);
   AddRmsNorm& tail = op_.then.emplace();

@@ -24,6 +24,21 @@ Quant make_quant(const Problem& p, const RankData& data) {
   return WeightScale{scale.view({scale.rows, p.n}), offset.view({scale.rows, p.n}), p.group};
 }
 
+NormQuant make_norm_quant(const Problem& p, const RankData& data, Outputs& out) {
+  out.quantised.assign(static_cast<size_t>(p.m * p.n), kPoison);
+  NormQuant quant;
+  quant.y = make_tensor(out.quantised.data(), DType::i8, {p.m, p.n});
+  if (p.quant == "static") {
+    quant.scale = operand(data, "qscale").view({p.n});
+    quant.offset = operand(data, "qoffset").view({p.n});
+    return quant;
+  }
+  out.row_scale.assign(static_cast<size_t>(p.m) * sizeof(float), kPoison);
+  quant.row_scale = make_tensor(out.row_scale.data(), DType::f32, {p.m});
+  quant.smooth = operand(data, "smooth").view({p.n});
+  return quant;
+}
+
 Status finish(Stream& stream) {
   const auto status = stream.synchronize_for(kTimeoutMs);
   if (!status) return fail(ErrorCode::timed_out, "the stream did not come to rest");
@@ -43,6 +58,8 @@ Call make_call(const Problem& p, const RankData& data, std::string_view group) {
   op.x3 = operand(data, "x3").view({p.m, p.n});
   op.quant = make_quant(p, data);
   op.group = group;
+  op.reduction = p.reduction;
+  if (p.wire) op.wire = Int8Wire{operand(data, "first").view({p.n}), operand(data, "second").view({p.n})};
   op.y = make_tensor(call.out.y.data(), p.output, {p.m, p.n});
   if (!p.tail) return call;
   AddRmsNorm tail;
@@ -51,6 +68,7 @@ Call make_call(const Problem& p, const RankData& data, std::string_view group) {
   tail.epsilon = p.epsilon;
   tail.norm = make_tensor(call.out.norm.data(), p.output, {p.m, p.n});
   tail.residual_replicated = p.replicated;
+  if (p.quant != "none") tail.quant = make_norm_quant(p, data, call.out);
   op.then = tail;
   return call;
 }

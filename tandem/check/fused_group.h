@@ -19,6 +19,7 @@ namespace tandem::fused {
 // Output bytes of one rank.
 struct Outputs {
   std::vector<std::byte> y, norm;
+  std::vector<std::byte> quantised, row_scale;
   bool operator==(const Outputs&) const = default;
 };
 

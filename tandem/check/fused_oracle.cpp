@@ -94,6 +94,102 @@ void add_terms(const Problem& p, const RankData& data, Sums& sums) {
   }
 }
 
+// The value a result has, and how far it may lie from it before it is rounded.
+struct Spread {
+  double value = 0, error = 0;
+};
+
+double sat8(double value) { return std::clamp(std::nearbyint(value), -128.0, 127.0); }
+
+// What int8 may come of a value, times a scale.
+struct Steps {
+  double low = 0, high = 0;
+  Steps& operator+=(const Steps& other) { return low += other.low, high += other.high, *this; }
+};
+Steps steps_of(double low, double high) {
+  const double slack = 4 * kV;
+  return {sat8(low - slack * std::fabs(low)), sat8(high + slack * std::fabs(high))};
+}
+
+// int8 between ranks: every rounding may go either way where its argument's error reaches a tie.
+Spread through_wire(std::span<const Spread> partials, double first, double second) {
+  Steps sum;
+  for (const Spread& p : partials) sum += steps_of((p.value - p.error) / first, (p.value + p.error) / first);
+  const Steps a = steps_of(sum.low * (first / second), sum.high * (first / second));
+  const double middle = (a.low + a.high) / 2 * second;
+  return {middle, (a.high - a.low) / 2 * second + kV * std::fabs(middle)};
+}
+
+Spread product_of(std::span<const Spread> partials) {
+  double value = 1, magnitude = 1, reach = 1;
+  for (const Spread& p : partials) {
+    value *= p.value;
+    magnitude *= std::fabs(p.value);
+    reach *= (std::fabs(p.value) + p.error) * (1 + kV);
+  }
+  return {value, reach - magnitude};
+}
+
+Spread extreme_of(std::span<const Spread> partials, double sign) {
+  Spread result{-sign * kInfinity, 0};
+  for (const Spread& p : partials) {
+    result.value = sign * std::max(sign * result.value, sign * p.value);
+    result.error = std::max(result.error, p.error);
+  }
+  return result;
+}
+
+Spread average_of(std::span<const Spread> partials) {
+  Spread result;
+  double magnitude = 0;
+  const auto count = static_cast<double>(partials.size());
+  for (const Spread& p : partials) {
+    result.value += p.value / count;
+    result.error += p.error / count;
+    magnitude += std::fabs(p.value) / count;
+  }
+  result.error += (count + 2) * kV * magnitude;
+  return result;
+}
+
+Spread reduced(const Problem& p, std::span<const Spread> partials, const RankData& own, int64_t col) {
+  if (p.wire) return through_wire(partials, operand(own, "first").at(0, col), operand(own, "second").at(0, col));
+  if (p.reduction == "prod") return product_of(partials);
+  if (p.reduction == "avg") return average_of(partials);
+  return extreme_of(partials, p.reduction == "max" ? 1 : -1);
+}
+
+// What the ranks' sums come to under another reduction; the error of a value stands in place of its magnitude.
+Sums reduce_partials(const Problem& p, std::span<const RankData> ranks, double g, int rank) {
+  const size_t count = static_cast<size_t>(p.m * p.n);
+  std::vector<Sums> partials;
+  for (const RankData& data : ranks) {
+    Sums& sums = partials.emplace_back(Sums{std::vector<double>(count), std::vector<double>(count)});
+    add_products(p, data, sums);
+    add_terms(p, data, sums);
+  }
+  Sums result{std::vector<double>(count), std::vector<double>(count)};
+  std::vector<Spread> spreads(ranks.size());
+  for (size_t i = 0; i < count; ++i) {
+    for (size_t r = 0; r < spreads.size(); ++r) spreads[r] = {partials[r].value[i], g * partials[r].magnitude[i]};
+    const Spread whole = reduced(p, spreads, ranks[static_cast<size_t>(rank)], static_cast<int64_t>(i) % p.n);
+    result.value[i] = whole.value;
+    result.magnitude[i] = whole.error;
+  }
+  return result;
+}
+
+Sums sum_partials(const Problem& p, std::span<const RankData> ranks, double g) {
+  const size_t count = static_cast<size_t>(p.m * p.n);
+  Sums sums{std::vector<double>(count), std::vector<double>(count)};
+  for (const RankData& data : ranks) {
+    add_products(p, data, sums);
+    add_terms(p, data, sums);
+  }
+  for (double& magnitude : sums.magnitude) magnitude *= g;
+  return sums;
+}
+
 // What y overflows to in the output type; the norm of such a row follows IEEE arithmetic.
 double stored_limit(DType dtype, double value) {
   return std::fabs(value) >= overflow_limit(dtype) ? std::copysign(kInfinity, value) : value;
@@ -137,20 +233,16 @@ double unit_roundoff(DType dtype) {
 
 Reference reference(const Problem& p, std::span<const RankData> ranks, int rank) {
   const size_t count = static_cast<size_t>(p.m * p.n);
-  Sums sums{std::vector<double>(count), std::vector<double>(count)};
-  for (const RankData& data : ranks) {
-    add_products(p, data, sums);
-    add_terms(p, data, sums);
-  }
+  const double g = gamma_of(static_cast<double>(p.k) + 32);
+  Sums sums = p.own_terms() ? reduce_partials(p, ranks, g, rank) : sum_partials(p, ranks, g);
   const RankData& own = ranks[static_cast<size_t>(rank)];
   const Stored& residual = operand(own, "residual");
   Reference result{std::move(sums.value), std::vector<double>(count), {}, {}};
-  const double g = gamma_of(static_cast<double>(p.k) + 32);
   for (size_t i = 0; i < count; ++i) {
     const auto index = static_cast<int64_t>(i);
     const double r = residual.present() ? residual.at(index / p.n, index % p.n) : 0;
     result.y[i] += r;
-    const double chain = g * (sums.magnitude[i] + std::fabs(r));
+    const double chain = sums.magnitude[i] + g * std::fabs(r);
     const double rounding = half_spacing(p.output, std::fabs(result.y[i]) + chain);
     result.y_bound[i] = 1.05 * (chain + rounding) + subnormal_spacing(p.output);
   }

@@ -55,6 +55,9 @@ double typical(const Problem& p, const std::string& name, double unit) {
   if (name == "scale" && p.integer()) return between(unit, 1e-5, 1e-4);
   if (name == "scale") return p.weight == DType::i4 ? between(unit, 0.01, 0.1) : between(unit, 0.001, 0.01);
   if (name == "offset") return p.weight == DType::i4 ? between(unit, -2, 2) : between(unit, -20, 20);
+  if (name == "first" || name == "second") return between(unit, 0.05, 0.1);
+  if (name == "qscale") return between(unit, 20, 60);
+  if (name == "qoffset") return whole(unit, -9, 9);
   if (name == "token") return between(unit, 0.5, 2);
   if (name == "bias" && p.integer()) return whole(unit, -20000, 20000);
   if (name == "gamma") return between(unit, 0.5, 1.5);
@@ -175,9 +178,16 @@ RankData make_rank(const Problem& p, int rank) {
   add_scales(maker, data);
   if (maker.has(p.bias)) data["bias"] = maker.make("bias", p.integer() ? DType::i32 : p.output, 1, p.n, false, rank);
   if (maker.has(p.x3)) data["x3"] = maker.make("x3", p.output, p.m, p.n, false, rank * p.m);
+  for (const char* name : {"first", "second"}) {
+    if (p.wire) data[name] = maker.make(name, p.output, 1, p.n);
+  }
   if (!p.tail) return data;
   data["residual"] = maker.make("residual", p.output, p.m, p.n);
   data["gamma"] = maker.make("gamma", p.output, 1, p.n);
+  if (p.quant == "dynamic") data["smooth"] = maker.make("smooth", p.output, 1, p.n);
+  if (p.quant != "static") return data;
+  data["qscale"] = maker.make("qscale", p.output, 1, p.n);
+  data["qoffset"] = maker.make("qoffset", p.output, 1, p.n);
   return data;
 }
 
@@ -211,6 +221,9 @@ Problem parse_problem(const nlohmann::json& json, const Problem& base) {
   p.token = json.value("token", p.token);
   p.bias = json.value("bias", p.bias);
   p.x3 = json.value("x3", p.x3);
+  p.reduction = json.value("reduction", p.reduction);
+  p.wire = json.value("wire", p.wire);
+  p.quant = json.value("quant", p.quant);
   p.tail = json.value("tail", p.tail);
   p.replicated = json.value("replicated", p.replicated);
   if (json.contains("epsilon") && json.at("epsilon").is_number()) p.epsilon = json.at("epsilon").get<double>();
@@ -221,10 +234,10 @@ Problem parse_problem(const nlohmann::json& json, const Problem& base) {
 }
 
 std::string Problem::describe() const {
-  return fmt::format("R={} m={} k={} n={} {}x{}->{} scales={} group={}{}{}{}{} bias={} x3={}{}{}", ranks, m, k, n,
+  return fmt::format("R={} m={} k={} n={} {}x{}->{} scales={} group={}{}{}{}{} bias={} x3={} {}{} quant={}{}{}", ranks, m, k, n,
                      dtype_name(dtype), dtype_name(weight), dtype_name(output), scales, group,
                      transposed ? " transposed" : "", scale_transposed ? " scale-transposed" : "",
-                     offset ? " offset" : "", token ? " token" : "", bias, x3, tail ? " tail" : "",
+                     offset ? " offset" : "", token ? " token" : "", bias, x3, reduction, wire ? " wire" : "", quant, tail ? " tail" : "",
                      replicated ? " replicated" : "");
 }
 

@@ -34,12 +34,17 @@ struct Problem {
   bool token = false;        // int8 x int8
   std::string bias = "all";  // none, first (rank 0 only), all
   std::string x3 = "none";
+  std::string reduction = "sum";
+  bool wire = false;         // int8 between ranks: first, second
+  std::string quant = "none";  // of the norm: static (qscale, qoffset) or dynamic (smooth)
   bool tail = true;
   bool replicated = false;
   double epsilon = 1e-6;
   uint64_t seed = 1;
   std::map<std::string, Fill> values;
 
+  // Bias and x3 belong to the partial of their rank.
+  bool own_terms() const { return wire || reduction != "sum"; }
   bool integer() const { return dtype == DType::i8; }
   int64_t groups() const { return scales == "group" ? (k + group - 1) / group : 1; }
   std::string describe() const;
@@ -62,7 +67,8 @@ struct Stored {
   TensorView view(std::initializer_list<int64_t> dims) const;
 };
 
-// Operands of one rank by name: x1 x2 scale offset token bias x3 residual gamma.
+// Operands of one rank by name: x1 x2 scale offset token bias x3 first second residual gamma
+// qscale qoffset smooth.
 using RankData = std::map<std::string, Stored>;
 
 RankData make_rank(const Problem& problem, int rank);

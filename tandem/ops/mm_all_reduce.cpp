@@ -12,6 +12,7 @@
 #include "tandem/comm/tree.h"
 #include "tandem/ops/all_gather_mm.h"
 #include "tandem/ops/mm_all_reduce_body.h"
+#include "tandem/ops/mm_forms.h"
 #include "tandem/ops/mm_reduce_scatter.h"
 
 namespace tandem {
@@ -37,13 +38,16 @@ const TensorView& leading_weight(const MmAllReduce& op) {
 
 void check_weight(Check& check, std::string_view name, const TensorView& weight, int64_t k, int64_t n, int64_t panel) {
   check.rank(name, weight, 2, 2).dim(name, weight, 0, k, "the last dimension of x1").dim(name, weight, 1, n, "that of y");
+  if (check.failed()) return;
+  check.that(panel == 0 || panel == kPanel, "panels of {} have {} columns, {} wanted", name, panel, kPanel);
+  check.that(panel == 0 || weight.contiguous() || weight.transposed().contiguous(),
+             "{} {} has gaps, a packed matrix or its transposition wanted", name, weight.describe());
   if (check.failed() || panel != 0) return;
+  if (weight.dtype != DType::i4) return;  // others are copied where they are neither
   const bool row_major = weight.step(1) == 1 && weight.step(0) == weight.dim(1);
   const bool transposed = weight.step(0) == 1 && weight.step(1) == weight.dim(0);
-  const bool thin = weight.dim(0) <= 1 || weight.dim(1) <= 1;
-  check.that(row_major || transposed || thin, "{} {} has strides [{},{}], a row-major or transposed matrix wanted", name,
+  check.that(reads_in_place(weight), "{} {} has strides [{},{}], a row-major or transposed matrix wanted for i4", name,
              weight.describe(), weight.step(0), weight.step(1));
-  if (weight.dtype != DType::i4) return;
   // A single row or column without gaps reads both ways.
   const bool vector = (weight.dim(0) == 1 && weight.step(1) == 1) || (weight.dim(1) == 1 && weight.step(0) == 1);
   const bool even = ((row_major || vector) && weight.dim(1) % 2 == 0) || ((transposed || vector) && weight.dim(0) % 2 == 0);
@@ -75,7 +79,6 @@ void check_weight_scale(Check& check, const WeightScale& quant, const MmAllReduc
 void check_int8_scale(Check& check, const Int8Scale& quant, const MmAllReduce& op, const Sizes& sizes) {
   check.present("channel scale", quant.channel).dtype("x1", op.x1, {DType::i8}).dtype("x2", leading_weight(op), {DType::i8});
   check.dtype("channel scale", quant.channel, {DType::f32, DType::f16, DType::bf16, DType::i64, DType::u64});
-  check.contiguous("channel scale", quant.channel).contiguous("token scale", quant.token);
   if (check.failed()) return;
   check.range("k", sizes.k, 0, kMostInt8Depth);
   const int64_t count = quant.channel.elements();
@@ -95,9 +98,9 @@ void check_float(Check& check, const MmAllReduce& op) {
 
 void check_tail(Check& check, const AddRmsNorm& then, const MmAllReduce& op) {
   check.present("residual", then.residual).same_dtype("residual", then.residual, "y", op.y.dtype);
-  check.contiguous("residual", then.residual).contiguous("gamma", then.gamma).contiguous("norm", then.norm);
-  check.same_shape("residual", then.residual, "y", op.y);
-  if (!then.norm.present()) return;
+  check.contiguous("norm", then.norm).same_shape("residual", then.residual, "y", op.y);
+  if (then.quant) check_norm_quant(check, *then.quant, op);
+  if (!then.norm.present() && !then.quant) return;
   check.present("gamma", then.gamma).same_dtype("gamma", then.gamma, "y", op.y.dtype);
   check.that(then.gamma.elements() == op.y.dim(-1), "gamma is {}, [{}] wanted", then.gamma.describe(), op.y.dim(-1));
   check.same_shape("norm", then.norm, "y", op.y).same_dtype("norm", then.norm, "y", op.y.dtype);
@@ -139,6 +142,9 @@ void check_experts(Check& check, const MmAllReduce& op, const Sizes& sizes) {
              sizes.top_k);
   for (const TensorView& weight : list.experts) {
     check_weight(check, "expert weight", weight, sizes.k, sizes.n, op.x2_panel);
+    const bool plain = check.failed() || (op.x2_panel != 0 ? weight.contiguous() : reads_in_place(weight));
+    check.that(plain, "expert weight {} has strides [{},{}], a row-major{} matrix wanted", weight.describe(),
+               weight.step(0), weight.step(1), op.x2_panel != 0 ? "" : " or transposed");
     check.same_dtype("expert weight", weight, "x1", op.x1.dtype);
   }
 }
@@ -154,13 +160,11 @@ Sizes sizes_of(const MmAllReduce& op, RowSplit split) {
 }
 
 void check_addends(Check& check, const MmAllReduce& op, const Sizes& sizes) {
-  check.contiguous("bias", op.bias).contiguous("x3", op.x3);
   check.that(!op.bias.present() || op.bias.elements() == sizes.n, "bias is {}, [{}] wanted", op.bias.describe(), sizes.n);
   if (int8_scale(op) == nullptr) check.dtype("bias", op.bias, {DType::f32, DType::f16, DType::bf16});
   check.dtype("x3", op.x3, {DType::f32, DType::f16, DType::bf16});
   check.that(!op.x3.present() || op.x3.elements() == sizes.rows * sizes.n, "x3 is {}, {} rows of {} wanted",
              op.x3.describe(), sizes.rows, sizes.n);
-  check.that(op.reduction == "sum", "reduction is \"{}\", \"sum\" wanted", op.reduction);
 }
 
 Status check_operands(const MmAllReduce& op, RowSplit split) {
@@ -170,7 +174,7 @@ Status check_operands(const MmAllReduce& op, RowSplit split) {
   check.that(split != RowSplit::gathered || !op.x3.present(), "x3 is given, none wanted");
   check.present("x1", op.x1).present("y", op.y);
   if (!op.experts) check.present("x2", op.x2);
-  check.rank("x1", op.x1, 2, TensorView::kMaxRank).contiguous("x1", op.x1).contiguous("y", op.y);
+  check.rank("x1", op.x1, 2, TensorView::kMaxRank).contiguous("y", op.y);
   check.dtype("y", op.y, {DType::f32, DType::f16, DType::bf16}).rank("y", op.y, 2, TensorView::kMaxRank);
   if (check.failed()) return check.status();
   const Sizes sizes = sizes_of(op, split);
@@ -187,6 +191,8 @@ Status check_operands(const MmAllReduce& op, RowSplit split) {
   if (const auto* quant = int8_scale(op)) check_int8_scale(check, *quant, op, sizes);
   if (std::holds_alternative<std::monostate>(op.quant)) check_float(check, op);
   check_addends(check, op, sizes);
+  check_reduction(check, op, split != RowSplit::gathered);
+  check_wire(check, op, whole, sizes.n);
   if (op.then) check_tail(check, *op.then, op);
   return check.status();
 }
@@ -211,7 +217,7 @@ Weight weight_view(const TensorView& tensor, int64_t panel) {
 
 Tail tail_of(const MmAllReduce& op) {
   if (!op.then) return Tail::none;
-  const bool norm = op.then->norm.present();
+  const bool norm = op.then->norm.present() || op.then->quant;
   if (op.then->residual_replicated) return norm ? Tail::add_rms_norm_replicated : Tail::add_replicated;
   return norm ? Tail::add_rms_norm : Tail::add;
 }
@@ -279,6 +285,10 @@ Status fill_chunks(MmAllReduceBody& body) {
   if (body.split == RowSplit::gathered) return fill_gather_chunks(body);
   const size_t outputs = body.tail == Tail::add_rms_norm_replicated ? 2 : 1;
   const size_t bytes = body.replicated() ? outputs * dtype_bytes(body.output, body.n) : 0;
+  if (body.wire) {
+    const int64_t pitch = body.wire_pitch();
+    return set_chunks(body, body.rows, pitch / 4, static_cast<size_t>(pitch));
+  }
   const size_t shared = std::max(bytes, static_cast<size_t>(body.n) * sizeof(float));
   return set_chunks(body, body.rows, body.n, body.split == RowSplit::scattered ? 0 : shared);
 }
@@ -326,6 +336,8 @@ Fingerprint MmAllReduceBody::fingerprint() const {
   print.epsilon_bits = std::bit_cast<uint64_t>(epsilon);
   print.output = output;
   print.tail = static_cast<uint8_t>(tail);
+  print.wire = wire ? 1 : 0;
+  if (reduction != Combine::sum) print.reduction = reduction_of(reduction);
   print.mode = static_cast<uint8_t>(product.math);  // the same bits in every table, so none is named
   print.local = local;
   if (!starts.empty()) print.layout = hash_of(starts);
@@ -362,7 +374,13 @@ Expected<std::shared_ptr<MmAllReduceBody>> make_body(const MmAllReduce& op, Devi
   body->top_k = sizes.top_k;
   body->output = op.y.dtype;
   body->tail = tail_of(op);
-  body->local = local_bits(op);
+  body->reduction = *combine_of(op.reduction);
+  body->wire = op.wire;
+  body->own_terms = op.wire || body->reduction != Combine::sum;
+  body->local = body->own_terms ? 0 : local_bits(op);
+  body->x1 = op.x1;
+  body->x2 = op.x2;
+  body->staged = needs_staging(op);
   body->bias = op.bias;
   body->x3 = op.x3;
   body->y = op.y;
@@ -371,6 +389,7 @@ Expected<std::shared_ptr<MmAllReduceBody>> make_body(const MmAllReduce& op, Devi
     body->residual = op.then->residual;
     body->gamma = op.then->gamma;
     body->norm = op.then->norm;
+    body->norm_quant = op.then->quant;
   }
   if (const auto* quant = int8_scale(op)) {
     body->channel = quant->channel;

@@ -28,12 +28,27 @@ struct Int8Scale {
 
 using Quant = std::variant<std::monostate, WeightScale, Int8Scale>;
 
+// int8 between the ranks of an int8 x int8 product: q = sat8(round(p / first[c])) of each rank's partial p (its own bias
+// and x3 in it), a = sat8(round(sum over ranks of q * (first[c] / second[c]))), the sum is a * second[c].
+struct Int8Wire {
+  TensorView first, second;  // [n] or [1,n] f32, f16 or bf16, on all ranks the same
+};
+
+// The rounded norm as int8. With scale: y = sat8(round(norm * scale + offset)). With row_scale: dynamic_quant, that is
+// row_scale[m] = max|norm * smooth| / 127, y = sat8(round(norm * smooth / row_scale)).
+struct NormQuant {
+  TensorView y;                  // i8, the shape of the norm
+  TensorView scale, offset;      // [1] or [n] f32, f16 or bf16; the offset may be absent
+  TensorView row_scale, smooth;  // a f32 for each row; [n] like the norm, may be absent
+};
+
 // What follows a finished row: y = rd(sum + residual), norm = y * gamma / sqrt(mean(y*y) + epsilon).
 struct AddRmsNorm {
   TensorView residual, gamma;
   double epsilon = 1e-6;
-  TensorView norm;                   // may be absent: only the addition
+  TensorView norm;                   // absent, and no quant: only the addition
   bool residual_replicated = false;  // the caller states that all ranks hold the same residual: the owner does the tail
+  std::optional<NormQuant> quant;    // norm may then be absent
 };
 
 // The router's choice for a MoE down projection: row m is sum over j of weight[m][j] * (x1[m][j] @ experts[expert[m][j]]).
@@ -51,12 +66,15 @@ struct ExpertList {
 //   x1 (.., k) f32, f16, bf16 or i8; x2 (k, n), row-major, transposed or packed; bias [n]; x3, y like x1 with n columns.
 //   With `experts`, x1 is (M, top_k, k) and x2 is absent.
 //   k may be 0 on some ranks. Bias and x3 may be present on some ranks only; they are summed in rank order after the
-//   tree over ranks. Order of sums and rounding: docs/numerics.md.
+//   tree over ranks. With a reduction other than "sum" ("prod", "max", "min", "avg") and with `wire` they belong to the
+//   rank's partial. Inputs may have any strides (an i4 weight is row-major or transposed); what the kernels cannot read
+//   in place is copied in each run. Order of sums and rounding: docs/numerics.md.
 // Errors: null_argument, invalid_argument at plan(); peer_lost, timed_out, mismatch, out_of_memory at run.
 struct MmAllReduce {
   TensorView x1, x2, bias, x3;
-  int64_t x2_panel = 0;  // kPanel when x2 holds pack_weight() panels
+  int64_t x2_panel = 0;  // kPanel when x2 holds panels: pack_weights(), transdata
   Quant quant;
+  std::optional<Int8Wire> wire;
   std::optional<ExpertList> experts;
   std::optional<AddRmsNorm> then;
   std::optional<Math> math;  // all ranks the same; absent: TANDEM_MATH

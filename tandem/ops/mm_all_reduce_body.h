@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,9 @@ struct MmAllReduceBody final : Plan::Body {
   double epsilon = 0;  // narrowed by the worker, whose rounding mode is known
   RowChunks chunks;
   uint32_t local = 0;
+  Combine reduction = Combine::sum;
+  bool own_terms = false;  // bias and x3 are added to the rank's partial, not to the sum
+  bool staged = false;     // operands are rearranged in scratch in each run
   RowSplit split = RowSplit::none;
   std::vector<int64_t> starts;  // where each rank's rows begin, and the end; empty without a split
   // Operands
@@ -48,8 +52,11 @@ struct MmAllReduceBody final : Plan::Body {
   std::vector<Weight> experts;
   std::vector<ScaleView> expert_scale;  // int8 x int8
   TensorView expert, expert_weight, expert_token;
+  TensorView x1, x2;            // read through `product`, but where they are staged
   TensorView bias, x3, residual, gamma, y, norm, gathered;
   TensorView channel, token;    // int8 x int8
+  std::optional<Int8Wire> wire;
+  std::optional<NormQuant> norm_quant;
   size_t workspace = 0;
 
   size_t workspace_bytes() const override { return workspace; }
@@ -59,6 +66,11 @@ struct MmAllReduceBody final : Plan::Body {
   Status execute(std::span<std::byte> workspace, Lane& lane) const override;
 
   bool replicated() const { return tail == Tail::add_replicated || tail == Tail::add_rms_norm_replicated; }
+  bool needs_norm() const { return norm.present() || norm_quant; }
+  // Bytes between rows of int8, in whole words.
+  int64_t wire_pitch() const { return (n + 3) / 4 * 4; }
+  // Dense stand-ins for operands that are staged; false when memory was refused.
+  bool stage(Lane& lane);
   int64_t start(int rank) const { return starts[static_cast<size_t>(rank)]; }
   int64_t count(int rank) const { return start(rank + 1) - start(rank); }
   Fingerprint fingerprint() const;

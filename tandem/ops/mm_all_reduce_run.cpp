@@ -40,11 +40,17 @@ Status MmRun::prepare() {
   sum_rows_ = array<float*>(h);
   finished_ = array<const void*>(h);
   biases_ = array<const float*>(ranks_);
-  bias_ = announced_ != 0 ? array<float>(ranks_ * body_.n) : nullptr;
+  const bool biased = announced_ != 0 || (body_.own_terms && body_.bias.present());
+  bias_ = biased ? array<float>(ranks_ * body_.n) : nullptr;
   tokens_ = gathers && body_.token.present() ? array<float>(h) : nullptr;
   const bool complete = sums_ != nullptr && (tokens_ != nullptr || !gathers || !body_.token.present()) && inputs_ != nullptr && targets_ != nullptr && sum_rows_ != nullptr &&
-                        finished_ != nullptr && biases_ != nullptr && (announced_ == 0 || bias_ != nullptr);
+                        finished_ != nullptr && biases_ != nullptr && (!biased || bias_ != nullptr);
   if (!complete) return fail(ErrorCode::out_of_memory, fmt::format("{}: scratch of {} rows was refused", body_.name(), h));
+  if (body_.norm_quant && !body_.norm.present()) {
+    norm_rows_ = array<std::byte>(h * static_cast<int64_t>(dtype_bytes(body_.output, body_.n)));
+    if (norm_rows_ == nullptr) return refused("the norms");
+  }
+  if (auto status = prepare_wire(); !status) return status;
   return prepare_dequant();
 }
 
@@ -118,10 +124,15 @@ Status MmRun::partials(int64_t first_row, int64_t count, RowExchange::Range mine
     targets_[row] = alone ? sums_ + row * body_.n : exchange_.slot_row(rank_, row);
   }
   if (auto status = product(first_row, count, targets_); !status) return status;
+  if (body_.own_terms) {
+    for (int64_t row = 0; row < count; ++row) sum_rows_[row] = static_cast<float*>(targets_[row]);
+    if (auto status = add_own_terms(first_row, count); !status) return status;
+  }
   if (fault_injected("flip", rank_)) *static_cast<uint32_t*>(targets_[0]) ^= last_place(body_.output);
   if (!alone) {
     if (auto status = exchange_.publish_slot(); !status) return status;
   }
+  if (body_.own_terms) return combine(mine);
   const int64_t owned = mine.last - mine.first;
   for (int64_t row = 0; row < owned; ++row) sum_rows_[row] = sums_ + (mine.first + row) * body_.n;
   for (int rank = 0; rank < ranks_; ++rank) {
@@ -130,6 +141,33 @@ Status MmRun::partials(int64_t first_row, int64_t count, RowExchange::Range mine
     }
   }
   sum(mine);
+  return {};
+}
+
+// Bias and x3 of this rank behind its own partial.
+Status MmRun::add_own_terms(int64_t first_row, int64_t count) {
+  const float* token = body_.token.present() ? body_.token.as<const float>() + first_row : nullptr;
+  if (auto status = add_own_bias(count, token); !status || !body_.x3.present()) return status;
+  for (int64_t row = 0; row < count; ++row) finished_[row] = operand_row(body_.x3, first_row + row, body_.n);
+  body_.table->reduce.add_rows({count, body_.n, sum_rows_, finished_, body_.x3.dtype}, lane_);
+  return {};
+}
+
+// Reductions other than the sum, of whole partials. Rows of a slot lie without gaps.
+Status MmRun::combine(RowExchange::Range mine) {
+  if (ranks_ == 1 || mine.first == mine.last) return {};
+  Scratch::Mark mark(*lane_.scratch);
+  auto* inputs = array<const void*>(ranks_);
+  if (inputs == nullptr) return refused("the ranks' rows");
+  for (int rank = 0; rank < ranks_; ++rank) inputs[rank] = exchange_.slot_row(rank, mine.first);
+  CombineInputsArgs args;
+  args.count = (mine.last - mine.first) * body_.n;
+  args.inputs = ranks_;
+  args.x = inputs;
+  args.dtype = DType::f32;
+  args.how = body_.reduction;
+  args.y = sums_ + mine.first * body_.n;
+  body_.table->reduce.combine(args, lane_);
   return {};
 }
 
@@ -199,7 +237,7 @@ void MmRun::tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm
   args.x_dtype = DType::f32;
   args.residual = operand_row(body_.residual, first_row, body_.n);
   args.residual_row_bytes = static_cast<int64_t>(dtype_bytes(body_.output, body_.n));
-  args.gamma = body_.norm.present() ? body_.gamma.data : nullptr;
+  args.gamma = body_.needs_norm() ? body_.gamma.data : nullptr;
   args.dtype = body_.output;
   args.epsilon = static_cast<float>(body_.epsilon);
   args.y = y;
@@ -210,8 +248,33 @@ void MmRun::tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm
 }
 
 void MmRun::tail_into_outputs(int64_t first_row, int64_t count) {
-  tail(first_row, count, operand_row(body_.y, first_row, body_.n), operand_row(body_.norm, first_row, body_.n),
-       dtype_bytes(body_.output, body_.n));
+  const size_t pitch = dtype_bytes(body_.output, body_.n);
+  std::byte* norm = norm_rows_ != nullptr ? norm_rows_ : operand_row(body_.norm, first_row, body_.n);
+  tail(first_row, count, operand_row(body_.y, first_row, body_.n), norm, pitch);
+  quantise_norm(first_row, count, norm, pitch);
+}
+
+// The finished norms of `count` rows, `pitch` bytes apart, as int8.
+void MmRun::quantise_norm(int64_t first_row, int64_t count, const std::byte* norm, size_t pitch) {
+  if (!body_.norm_quant || count == 0) return;
+  const NormQuant& quant = *body_.norm_quant;
+  std::byte* y = operand_row(quant.y, first_row, body_.n);
+  const auto row_bytes = static_cast<int64_t>(pitch);
+  if (quant.scale.present()) {
+    QuantizeArgs args{count, body_.n, norm, row_bytes, body_.output};
+    args.scale = {quant.scale.data, quant.scale.dtype, quant.scale.elements() == 1};
+    args.offset = {quant.offset.data, quant.offset.dtype, quant.offset.elements() == 1};
+    args.y = y;
+    args.y_row_bytes = body_.n;
+    body_.table->quant.quantize(args, lane_);
+    return;
+  }
+  DynamicQuantArgs args{count, body_.n, norm, row_bytes, body_.output};
+  args.smooth = quant.smooth.data;
+  args.y = y;
+  args.y_row_bytes = body_.n;
+  args.scale = quant.row_scale.as<float>() + first_row;
+  body_.table->quant.dynamic_quant(args, lane_);
 }
 
 // The owner publishes summed rows in f32; every rank adds its own residual and normalises.
@@ -234,12 +297,13 @@ Status MmRun::share_outputs(int64_t index, int64_t first_row, int64_t count, Row
   const size_t pitch = body_.chunks.result_row_bytes;
   for (int64_t row = mine.first; row < mine.last; ++row) finished_[row - mine.first] = sums_ + row * body_.n;
   std::byte* y = exchange_.result_row(rank_, index, mine.first);
-  tail(first_row + mine.first, mine.last - mine.first, y, body_.norm.present() ? y + bytes : nullptr, pitch);
+  tail(first_row + mine.first, mine.last - mine.first, y, body_.needs_norm() ? y + bytes : nullptr, pitch);
   if (auto status = exchange_.publish_results(index, mine); !status) return status;
   for (int64_t row = 0; row < count; ++row) {
     const std::byte* source = exchange_.result_row(exchange_.owner(row, count), index, row);
     std::memcpy(operand_row(body_.y, first_row + row, body_.n), source, bytes);
     if (body_.norm.present()) std::memcpy(operand_row(body_.norm, first_row + row, body_.n), source + bytes, bytes);
+    quantise_norm(first_row + row, 1, source + bytes, pitch);
   }
   return {};
 }
@@ -295,8 +359,12 @@ Status MmRun::all() {
   if ((announced_ & kLocalBiasRows) == 0 && (announced_ & kLocalBiasVector) != 0) {
     if (auto status = gather_bias(); !status) return status;
   }
+  if (body_.own_terms && body_.bias.present()) {
+    write_bias(bias_);
+    biases_[bias_count_++] = bias_;
+  }
   for (int64_t index = 0; index < body_.chunks.count(); ++index) {
-    if (auto status = chunk(index); !status) return status;
+    if (auto status = body_.wire ? wire_chunk(index) : chunk(index); !status) return status;
   }
   return end();
 }
@@ -309,7 +377,11 @@ Status MmRun::end() {
 
 Status MmAllReduceBody::execute(std::span<std::byte>, Lane& lane) const {
   if (rows == 0 || n == 0) return {};
-  return MmRun(*this, lane).all();
+  if (!staged) return MmRun(*this, lane).all();
+  Scratch::Mark mark(*lane.scratch);
+  MmAllReduceBody dense = *this;
+  if (!dense.stage(lane)) return fail(ErrorCode::out_of_memory, fmt::format("{}: scratch for strided operands was refused", name()));
+  return MmRun(dense, lane).all();
 }
 
 }  // namespace tandem

@@ -19,7 +19,7 @@ void MmRun::fill_slot(int64_t first, int64_t count) {
 Status MmRun::add_own_bias(int64_t count, const float* token) {
   if (!body_.bias.present()) return {};
   if (token == nullptr || is_float(body_.bias.dtype)) {
-    SumRowsArgs args{count, body_.n, 1, inputs_, 1, biases_, sum_rows_};
+    const SumRowsArgs args{count, body_.n, 1, inputs_, 1, biases_, sum_rows_};
     for (int64_t row = 0; row < count; ++row) inputs_[row] = sum_rows_[row];
     body_.table->reduce.sum_rows(args, lane_);
     return {};

@@ -60,7 +60,15 @@ class MmRun {
   void fill_slot(int64_t first, int64_t count);
   Status gathered_part(int rank, int64_t index);
   Status gathered_block(const GatheredRows& rows);
-  Status add_own_bias(int64_t count, const float* token);
+  Status add_own_bias(int64_t count, const float* token);  // to sum_rows_
+  Status add_own_terms(int64_t first_row, int64_t count);  // to sum_rows_
+  Status combine(RowExchange::Range mine);
+  // int8 between ranks
+  Status prepare_wire();
+  Status wire_chunk(int64_t index);
+  void to_wire(const float* rows, int64_t count, const float* scale, bool divide, std::byte* to);
+  void from_wire(const std::byte* rows, int64_t count, const float* scale, float* to);
+  Status wire_sum(RowExchange::Range mine, std::byte* to);
   RowExchange::Range owned(int64_t first_row, int64_t count) const;
   Status partials(int64_t first_row, int64_t count, RowExchange::Range mine);
   void sum(RowExchange::Range mine);
@@ -68,6 +76,7 @@ class MmRun {
   void write_term(int64_t first_row, int64_t count, uint32_t kind);
   void tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm, size_t pitch);
   void tail_into_outputs(int64_t first_row, int64_t count);
+  void quantise_norm(int64_t first_row, int64_t count, const std::byte* norm, size_t pitch);
   Status share_sums(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine);
   Status share_outputs(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine);
   template <class T>
@@ -92,6 +101,10 @@ class MmRun {
   const float** biases_ = nullptr;   // [ranks]; the present ones first, in rank order
   int bias_count_ = 0;
   float* tokens_ = nullptr;  // [chunk_rows] of a peer's rows
+  std::byte* norm_rows_ = nullptr;  // [chunk_rows][n] norms that are quantised and not stored
+  // int8 between ranks: f32 scales, and rows as they travel
+  float *wire_first_ = nullptr, *wire_second_ = nullptr, *wire_ratio_ = nullptr;
+  std::byte* wire_rows_ = nullptr;
 };
 
 }  // namespace tandem

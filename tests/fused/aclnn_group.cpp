@@ -54,6 +54,8 @@ class RankCall {
     }
     add(data, "token", {p.m});
     add(data, "x3", {p.m, p.n});
+    add(data, "first", {p.n});
+    add(data, "second", {p.n});
     if (p.tail) {
       add(data, "residual", {1, p.m, p.n});
       add(data, "gamma", {p.n});
@@ -94,9 +96,9 @@ class RankCall {
     const char* group = group_.c_str();
     const int64_t group_size = problem_.scales == "group" ? problem_.group : 0;
     if (problem_.integer()) {
-      if (newest_)
-        return aclnnQuantMatmulAllReduceV3GetWorkspaceSize(x1, x2, bias, x3, scale, token, nullptr, nullptr, group,
-                                                           "sum", 0, 1, y, size, executor);
+      if (newest_ || problem_.wire)
+        return aclnnQuantMatmulAllReduceV3GetWorkspaceSize(x1, x2, bias, x3, scale, token, tensor("first"),
+                                                           tensor("second"), group, "sum", 0, 1, y, size, executor);
       if (token != nullptr)
         return aclnnQuantMatmulAllReduceV2GetWorkspaceSize(x1, x2, bias, x3, scale, token, group, "sum", 0, 1, y, size,
                                                            executor);

@@ -28,7 +28,9 @@ void fold(uint64_t& hash, const std::vector<std::byte>& bytes) {
 }
 
 void fold(uint64_t& hash, std::span<const Outputs> ranks) {
-  for (const Outputs& rank : ranks) fold(hash, rank.y), fold(hash, rank.norm);
+  for (const Outputs& rank : ranks) {
+    for (const auto* bytes : {&rank.y, &rank.norm, &rank.quantised, &rank.row_scale}) fold(hash, *bytes);
+  }
 }
 
 }  // namespace
@@ -98,7 +100,10 @@ std::string MemberCheck::batch(int64_t first, int64_t count, const Outputs& whol
   if (!results) return results.error().message;
   const size_t at = dtype_bytes(problem_.output, first * problem_.n);
   const Outputs& got = results->front();
-  if (is_rows(got.y, whole.y, at) && is_rows(got.norm, whole.norm, at)) return {};
+  const bool floats = is_rows(got.y, whole.y, at) && is_rows(got.norm, whole.norm, at);
+  const bool integers = is_rows(got.quantised, whole.quantised, static_cast<size_t>(first * problem_.n)) &&
+                        is_rows(got.row_scale, whole.row_scale, static_cast<size_t>(first) * sizeof(float));
+  if (floats && integers) return {};
   return fmt::format("rows {} to {} by themselves have other bits", first, first + count - 1);
 }
 
@@ -113,11 +118,12 @@ std::string MemberCheck::rows(const Outputs& whole) {
 }
 
 std::string MemberCheck::windows(const Outputs& whole) {
-  for (const size_t mib : {1, 2, 8}) {
-    Groups groups(mib << 20);
+  for (const size_t kib : {64, 1024, 8192, 65536}) {
+    if (kib > 8192 && problem_.ranks > 2) continue;
+    Groups groups(kib << 10);
     const auto results = groups.run(problem_, data_);
     if (!results) return results.error().message;
-    if (!all_same(*results) || results->front() != whole) return fmt::format("other bits at a window of {} MiB", mib);
+    if (!all_same(*results) || results->front() != whole) return fmt::format("other bits at a window of {} KiB", kib);
   }
   return {};
 }

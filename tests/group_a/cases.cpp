@@ -52,6 +52,7 @@ void parse_expectation(const json& object, Case& c) {
   c.same_as = object.value("same_as", "");
   if (object.contains("y_all")) c.y_all = parse_number(object.at("y_all"));
   if (object.contains("norm_all")) c.norm_all = parse_number(object.at("norm_all"));
+  c.cpp = object.value("cpp", "");
   c.y_is_residual = object.value("y_is_residual", false);
 }
 
@@ -83,6 +84,15 @@ Case parse_case(const std::string& line, const json& base, const json& own, bool
 }
 
 }  // namespace
+
+bool Case::has(const std::string& name) const {
+  if (tensors.contains(name)) return true;
+  if (name == "bias") return problem.bias != "none";
+  if (name == "offset") return problem.offset;
+  if (name == "token") return problem.token;
+  if (name == "x3") return problem.x3 == "all";
+  return problem.wire || (name != "first" && name != "second");
+}
 
 bool Case::by_rank() const {
   const auto residual = problem.values.find("residual");

@@ -42,9 +42,12 @@ struct Case {
   std::string says;
   bool empty = false;  // workspace size 0 wanted
   std::string same_as;
+  std::string cpp;  // through C++: "" the same result or refusal, "accepts" no refusal, "none" not tried
   std::optional<double> y_all, norm_all;
   bool y_is_residual = false;
 
+  // Whether the call is given an operand.
+  bool has(const std::string& name) const;
   bool inplace() const { return form.starts_with("inplace"); }
   bool by_rank() const;  // the residuals of the ranks differ
 };

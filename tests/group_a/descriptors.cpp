@@ -12,7 +12,9 @@ using fused::Problem;
 std::vector<int64_t> natural_dims(const Problem& p, const std::string& name) {
   if (name == "x1") return {p.m, p.k};
   if (name == "x2") return {p.k, p.n};
-  if (name == "bias" || name == "gamma") return {p.n};
+  if (name == "bias" || name == "gamma" || name == "first" || name == "second") return {p.n};
+  if (name == "token") return {p.m};
+  if (name == "x3" || (name == "y" && !p.tail)) return {p.m, p.n};
   if (name != "scale" && name != "offset") return {1, p.m, p.n};
   if (p.scales == "group") return {p.groups(), p.n};
   return {p.scales == "tensor" ? 1 : p.n};
@@ -22,6 +24,7 @@ DType natural_dtype(const Problem& p, const std::string& name) {
   if (name == "x1") return p.dtype;
   if (name == "x2") return p.weight;
   if (name == "bias" && p.integer()) return DType::i32;
+  if (name == "token") return DType::f32;
   return name == "scale" && p.scale_dtype != DType::none ? p.scale_dtype : p.output;
 }
 

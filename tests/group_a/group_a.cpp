@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs every line of tests/cases/group_a.json through the vendor's interface, one thread and one device per rank, and
-// ends with "group A: 67 lines, N run, M excused". Arguments choose lines (A24) or cases (A24/random);
-// --summary FILE writes the closing line there too, --cases FILE reads
-// other cases, --strict expects the vendor's exact codes (with TANDEM_STRICT=1 in the environment).
+// ends with "group A: 67 lines, N run, M excused"; with --group B those of group_b.json, which it also runs through
+// C++. Arguments choose lines (A24) or cases (A24/random); --summary FILE writes the closing line there too, --cases
+// FILE reads other cases, --strict expects the vendor's exact codes (with TANDEM_STRICT=1 in the environment).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,13 +12,19 @@
 #include <fstream>
 #include <thread>
 
+#include "tests/group_a/cpp_twin.h"
 #include "tests/group_a/judge.h"
 
 namespace tandem::group_a {
 namespace {
 
-constexpr size_t kLines = 67;
-constexpr int kMostExcuses = 3;
+struct Group {
+  const char *name, *cases;
+  size_t lines;
+  int most_excuses;
+};
+constexpr Group kGroups[] = {{"A", TANDEM_SOURCE_DIR "/tests/cases/group_a.json", 67, 3},
+                             {"B", TANDEM_SOURCE_DIR "/tests/cases/group_b.json", 31, 3}};
 
 // All ranks of one case, in step: nobody goes on when one of them met something unexpected.
 class CaseRun {
@@ -79,6 +85,8 @@ class Driver {
  public:
   explicit Driver(std::vector<std::string> arguments) : chosen_(std::move(arguments)) {
     strict_ = std::erase(chosen_, "--strict") > 0;
+    if (take_option("--group") == "B") group_ = kGroups[1];
+    cases_path_ = group_.cases;
     summary_path_ = take_option("--summary");
     if (const std::string path = take_option("--cases"); !path.empty()) cases_path_ = path;
   }
@@ -86,10 +94,12 @@ class Driver {
   int run() {
     const std::vector<Line> lines = read_lines(cases_path_, strict_);
     for (const Line& line : lines) run_line(line);
-    if (lines.size() != kLines) complain("the file", fmt::format("has {} lines, {} wanted", lines.size(), kLines));
-    if (excused_ > kMostExcuses) complain("the file", fmt::format("excuses more than {} lines", kMostExcuses));
-    const std::string summary =
-        fmt::format("group A{}: {} lines, {} run, {} excused", strict_ ? " strict" : "", lines.size(), run_, excused_);
+    if (lines.size() != group_.lines)
+      complain("the file", fmt::format("has {} lines, {} wanted", lines.size(), group_.lines));
+    if (excused_ > group_.most_excuses)
+      complain("the file", fmt::format("excuses more than {} lines", group_.most_excuses));
+    const std::string summary = fmt::format("group {}{}: {} lines, {} run, {} excused", group_.name,
+                                            strict_ ? " strict" : "", lines.size(), run_, excused_);
     std::printf("%s\n", summary.c_str());
     if (!summary_path_.empty()) std::ofstream(summary_path_) << summary << (failures_ == 0 ? "" : ", FAILED") << '\n';
     return failures_ == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -134,7 +144,8 @@ class Driver {
     CaseRun run(test, test.group == "@" ? name : test.group, data);
     run.run();
     if (std::string text = run.text(); !text.empty()) return text;
-    return judge_.judge(test, data, run.snapshots());
+    if (std::string text = judge_.judge(test, data, run.snapshots()); !text.empty()) return text;
+    return twin_.run(test, test.group == "@" ? name : test.group, data, run.snapshots());
   }
 
   void complain(const std::string& where, const std::string& text) {
@@ -145,10 +156,12 @@ class Driver {
 
   std::vector<std::string> chosen_;
   std::string summary_path_;
-  std::string cases_path_ = TANDEM_SOURCE_DIR "/tests/cases/group_a.json";
+  Group group_ = kGroups[0];
+  std::string cases_path_;
   bool strict_ = false;
   Communicators communicators_;
   Judge judge_;
+  CppTwin twin_;
   int run_ = 0, excused_ = 0, failures_ = 0;
 };
 

@@ -8,6 +8,15 @@
 #include <aclnnop/aclnn_quant_matmul_all_reduce_add_rms_norm.h>
 #include <aclnnop/aclnn_weight_quant_matmul_all_reduce_add_rms_norm.h>
 
+#include <aclnnop/aclnn_matmul_all_reduce.h>
+#include <aclnnop/aclnn_matmul_all_reduce_v2.h>
+#include <aclnnop/aclnn_matmul_all_reduce_v3.h>
+#include <aclnnop/aclnn_quant_matmul_all_reduce.h>
+#include <aclnnop/aclnn_quant_matmul_all_reduce_v2.h>
+#include <aclnnop/aclnn_quant_matmul_all_reduce_v3.h>
+#include <aclnnop/aclnn_weight_quant_matmul_all_reduce.h>
+#include <aclnnop/aclnn_weight_quant_matmul_all_reduce_v2.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -24,7 +33,53 @@ bool all_are(std::span<const std::byte> bytes, int value) {
   return std::all_of(bytes.begin(), bytes.end(), [&](std::byte b) { return b == static_cast<std::byte>(value); });
 }
 
+aclnnStatus plan_untailed(const std::string& form, const Arguments& a) {
+  constexpr const char* kMode = "ai_cpu";
+  if (form == "mm")
+    return aclnnMatmulAllReduceGetWorkspaceSize(a.x1, a.x2, a.bias, a.group, a.reduce_op, a.comm_turn, a.stream_mode,
+                                                a.y, a.workspace_size, a.executor);
+  if (form == "mm_v2")
+    return aclnnMatmulAllReduceV2GetWorkspaceSize(a.x1, a.x2, a.bias, a.x3, a.group, a.reduce_op, a.comm_turn,
+                                                  a.stream_mode, a.y, a.workspace_size, a.executor);
+  if (form == "mm_v3")
+    return aclnnMatmulAllReduceV3GetWorkspaceSize(a.x1, a.x2, a.bias, a.x3, a.group, a.reduce_op, kMode, a.comm_turn,
+                                                  a.stream_mode, a.y, a.workspace_size, a.executor);
+  if (form == "weight")
+    return aclnnWeightQuantMatmulAllReduceGetWorkspaceSize(a.x1, a.x2, a.bias, a.scale, a.offset, a.x3, a.group,
+                                                           a.reduce_op, a.comm_turn, a.stream_mode, a.group_size, a.y,
+                                                           a.workspace_size, a.executor);
+  if (form == "weight_v2")
+    return aclnnWeightQuantMatmulAllReduceV2GetWorkspaceSize(a.x1, a.x2, a.bias, a.scale, a.offset, a.x3, a.group,
+                                                             a.reduce_op, kMode, a.comm_turn, a.stream_mode,
+                                                             a.group_size, a.y, a.workspace_size, a.executor);
+  if (form == "int8")
+    return aclnnQuantMatmulAllReduceGetWorkspaceSize(a.x1, a.x2, a.bias, a.x3, a.scale, a.group, a.reduce_op,
+                                                     a.comm_turn, a.stream_mode, a.y, a.workspace_size, a.executor);
+  if (form == "int8_v2")
+    return aclnnQuantMatmulAllReduceV2GetWorkspaceSize(a.x1, a.x2, a.bias, a.x3, a.scale, a.token, a.group, a.reduce_op,
+                                                       a.comm_turn, a.stream_mode, a.y, a.workspace_size, a.executor);
+  return aclnnQuantMatmulAllReduceV3GetWorkspaceSize(a.x1, a.x2, a.bias, a.x3, a.scale, a.token, a.first, a.second,
+                                                     a.group, a.reduce_op, a.comm_turn, a.stream_mode, a.y,
+                                                     a.workspace_size, a.executor);
+}
+
+aclnnStatus run_untailed(const std::string& form, void* workspace, uint64_t size, aclOpExecutor* executor,
+                         aclrtStream stream) {
+  if (form == "mm") return aclnnMatmulAllReduce(workspace, size, executor, stream);
+  if (form == "mm_v2") return aclnnMatmulAllReduceV2(workspace, size, executor, stream);
+  if (form == "mm_v3") return aclnnMatmulAllReduceV3(workspace, size, executor, stream);
+  if (form == "weight") return aclnnWeightQuantMatmulAllReduce(workspace, size, executor, stream);
+  if (form == "weight_v2") return aclnnWeightQuantMatmulAllReduceV2(workspace, size, executor, stream);
+  if (form == "int8") return aclnnQuantMatmulAllReduce(workspace, size, executor, stream);
+  if (form == "int8_v2") return aclnnQuantMatmulAllReduceV2(workspace, size, executor, stream);
+  return aclnnQuantMatmulAllReduceV3(workspace, size, executor, stream);
+}
+
 }  // namespace
+
+bool has_tail(const std::string& form) {
+  return form == "plain" || form == "quant" || form == "float" || form.starts_with("inplace");
+}
 
 void must(int status, const char* call) {
   if (status == 0) return;
@@ -116,6 +171,7 @@ std::vector<int64_t> row_major(const std::vector<int64_t>& dims) {
 }
 
 aclnnStatus plan_form(const std::string& form, const Arguments& a) {
+  if (!has_tail(form)) return plan_untailed(form, a);
   if (form == "plain") {
     return aclnnWeightQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
         a.x1, a.x2, a.bias, a.scale, a.offset, a.residual, a.gamma, a.epsilon, a.group, a.reduce_op, a.comm_turn,
@@ -148,6 +204,7 @@ aclnnStatus plan_form(const std::string& form, const Arguments& a) {
 
 aclnnStatus run_form(const std::string& form, void* workspace, uint64_t size, aclOpExecutor* executor,
                      aclrtStream stream) {
+  if (!has_tail(form)) return run_untailed(form, workspace, size, executor, stream);
   if (form == "plain") return aclnnWeightQuantMatmulAllReduceAddRmsNorm(workspace, size, executor, stream);
   if (form == "inplace") return aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm(workspace, size, executor, stream);
   if (form == "quant") return aclnnQuantMatmulAllReduceAddRmsNorm(workspace, size, executor, stream);

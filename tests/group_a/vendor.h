@@ -58,9 +58,11 @@ class Tensor {
 aclDataType acl_dtype(const std::string& name);
 std::vector<int64_t> row_major(const std::vector<int64_t>& dims);
 
-// First phase of the form named plain, inplace, quant, inplace_quant, float or inplace_float.
+// First phase of the form named plain, inplace, quant, inplace_quant, float or inplace_float: with a tail; or, without
+// one, mm, mm_v2, mm_v3, weight, weight_v2, int8, int8_v2, int8_v3: ..MatmulAllReduce and its siblings.
 struct Arguments {
   const aclTensor *x1 = nullptr, *x2 = nullptr, *bias = nullptr, *scale = nullptr, *offset = nullptr;
+  const aclTensor *x3 = nullptr, *token = nullptr, *first = nullptr, *second = nullptr;  // first, second: of int8 rows
   const aclTensor *residual = nullptr, *gamma = nullptr, *y = nullptr, *norm = nullptr;
   double epsilon = 1e-6;
   const char* group = nullptr;
@@ -69,6 +71,7 @@ struct Arguments {
   uint64_t* workspace_size = nullptr;
   aclOpExecutor** executor = nullptr;
 };
+bool has_tail(const std::string& form);
 aclnnStatus plan_form(const std::string& form, const Arguments& a);
 aclnnStatus run_form(const std::string& form, void* workspace, uint64_t size, aclOpExecutor* executor,
                      aclrtStream stream);

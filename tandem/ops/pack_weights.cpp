@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tandem/ops/pack_weights.h"
+
+#include "tandem/base/check.h"
+#include "tandem/kernels/pack.h"
+#include "tandem/ops/product.h"
+
+namespace tandem {
+
+size_t packed_weight_bytes(const TensorView& weight) {
+  return weight.rank == 2 ? packed_bytes(weight.dtype, weight.dim(0), weight.dim(1)) : 0;
+}
+
+Expected<TensorView> pack_weights(const TensorView& weight, std::span<std::byte> memory) {
+  Check check("pack_weights");
+  check.present("weight", weight).rank("weight", weight, 2, 2);
+  check.dtype("weight", weight, {DType::f32, DType::f16, DType::bf16, DType::i8, DType::i4});
+  if (check.failed()) return fail(check.status().error());
+  check.that(plain_matrix(weight), "weight {} has strides [{},{}], a row-major or transposed matrix wanted",
+             weight.describe(), weight.step(0), weight.step(1));
+  check_weight_pairs(check, "weight", weight);
+  const size_t wanted = packed_weight_bytes(weight);
+  check.that(memory.size() >= wanted, "memory has {} bytes, {} wanted", memory.size(), wanted);
+  if (check.failed()) return fail(check.status().error());
+  pack_weight(weight_at(weight, 0), weight.dim(0), weight.dim(1), memory.data());
+  return make_tensor(memory.data(), weight.dtype, {weight.dim(0), weight.dim(1)});
+}
+
+}  // namespace tandem
