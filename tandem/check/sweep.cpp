@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "tandem/check/fused_oracle.h"
-#include "tandem/check/maker.h"
 #include "tandem/check/operators.h"
 #include "tandem/kernels/table_scope.h"
 
@@ -24,16 +23,6 @@ double spacing(DType dtype, double value) {
   const int digits = dtype == DType::f16 ? 10 : dtype == DType::bf16 ? 7 : 23;
   const int least = dtype == DType::f16 ? -14 : -126;
   return std::ldexp(1, std::max(least, value == 0 ? least : std::ilogb(value)) - digits);
-}
-
-void count(Tally& tally, DType dtype, double got, double wanted, double bound) {
-  ++tally.elements;
-  const double error = std::fabs(got - wanted);
-  const bool comparable = std::isfinite(error) && std::isfinite(bound);
-  if (comparable && bound > 0) tally.worst = std::max(tally.worst, error / bound);
-  const double units = comparable ? error / spacing(dtype, wanted) : 0;
-  const auto place = std::lower_bound(kUlps.begin(), kUlps.end(), units) - kUlps.begin();
-  ++tally.ulps[static_cast<size_t>(place)];
 }
 
 // "" or the first result outside its bound.
@@ -67,6 +56,17 @@ const Family* find_family(const std::string& name) {
   return found == kAll.end() ? nullptr : &*found;
 }
 
+// int8 by int8, now and then with int8 between the ranks.
+void draw_integers(Maker& m, nlohmann::json& member) {
+  member["x1_dtype"] = member["weight"] = "i8";
+  member["scales"] = m.one_of({"tensor", "channel"});
+  member["scale_dtype"] = m.one_of({"f32", "f16", "bf16", "i64"});
+  member["token"] = m.chance(50);
+  member["wire"] = m.chance(40);
+}
+
+}  // namespace
+
 nlohmann::json draw_fused(Maker& m) {
   nlohmann::json member{{"seed", m.between(1, 1 << 30)}, {"m", m.between(1, 24)}, {"offset", m.chance(50)}};
   const std::string type = m.float_type(), weight = m.one_of({"i8", "i4", "same"});
@@ -85,15 +85,26 @@ nlohmann::json draw_fused(Maker& m) {
   if (grouped) member["group_size"] = 32;
   member["total_k"] = 4 * slice;
   member["n"] = nibbles && !transposed ? 2 * ((n + 1) / 2) : n;
+  member["quant"] = m.one_of({"none", "none", "static", "dynamic"});
+  if (m.chance(15)) member["reduction"] = m.one_of({"prod", "max", "min", "avg"});
+  if (!member.contains("reduction") && m.chance(25)) draw_integers(m, member);
   return member;
 }
 
-}  // namespace
+void count(Tally& tally, DType dtype, double got, double wanted, double bound) {
+  ++tally.elements;
+  const double error = std::fabs(got - wanted);
+  const bool comparable = std::isfinite(error) && std::isfinite(bound);
+  if (comparable && bound > 0) tally.worst = std::max(tally.worst, error / bound);
+  const double units = comparable ? error / spacing(dtype, wanted) : 0;
+  const auto place = std::lower_bound(kUlps.begin(), kUlps.end(), units) - kUlps.begin();
+  ++tally.ulps[static_cast<size_t>(place)];
+}
 
 std::vector<std::string> Sweep::operations() {
   std::vector<std::string> names;
   for (const Family& family : all_families()) names.emplace_back(family.name);
-  names.emplace_back(kFused);
+  for (const char* name : {kFused, "mm_reduce_scatter", "all_gather_mm", "moe_ffn"}) names.emplace_back(name);
   return names;
 }
 
@@ -107,7 +118,10 @@ uint64_t Sweep::seed_of(std::string_view operation, int64_t index) const {
 
 std::optional<Miss> Sweep::run(const std::string& operation, int64_t index, Tally& tally) {
   ++tally.cases;
-  return operation == kFused ? run_fused(index, tally) : run_single(operation, index, tally);
+  if (operation == kFused) return run_fused(index, tally);
+  if (operation == "moe_ffn") return run_moe(index, tally);
+  const bool rows = operation == "mm_reduce_scatter" || operation == "all_gather_mm";
+  return rows ? run_rows(operation, index, tally) : run_single(operation, index, tally);
 }
 
 std::optional<Miss> Sweep::run_single(const std::string& operation, int64_t index, Tally& tally) {
@@ -136,22 +150,28 @@ std::optional<Miss> Sweep::run_single(const std::string& operation, int64_t inde
   return std::nullopt;
 }
 
+Expected<fused::CppGroup*> Sweep::group_of(int ranks) {
+  auto found = groups_.find(ranks);
+  if (found == groups_.end()) {
+    auto made = fused::CppGroup::make(ranks);
+    if (!made) return fail(made.error());
+    found = groups_.emplace(ranks, std::move(*made)).first;
+  }
+  return &found->second;
+}
+
 Expected<std::vector<fused::Outputs>> Sweep::call_fused(const fused::Problem& problem,
                                                         const std::vector<fused::RankData>& data,
                                                         const KernelTable& table) {
-  auto found = groups_.find(problem.ranks);
-  if (found == groups_.end()) {
-    auto made = fused::CppGroup::make(problem.ranks);
-    if (!made) return fail(made.error());
-    found = groups_.emplace(problem.ranks, std::move(*made)).first;
-  }
+  const auto group = group_of(problem.ranks);
+  if (!group) return fail(group.error());
   const FaultyTable faulty(fault_, table);
   const TableScope scope(faulty.table());
   const bool twice = fault_ != nullptr && fault_->residual_per_rank;
-  auto results = found->second.run(problem, data, [&](int rank, MmAllReduce& op) {
+  auto results = (*group)->run(problem, data, [&](int rank, MmAllReduce& op) {
     if (twice && rank > 0 && op.then && !op.x3.present()) op.x3 = op.then->residual;
   });
-  if (!results) groups_.erase(found);
+  if (!results) groups_.erase(problem.ranks);
   return results;
 }
 
@@ -186,6 +206,7 @@ std::optional<Miss> Sweep::run_fused(int64_t index, Tally& tally) {
     member["ranks"] = ranks;
     const fused::Problem problem = fused::parse_problem(member);
     const auto data = fused::make_ranks(problem);
+    if (problem.own_terms()) first.reset();  // no promise across rank counts
     for (const KernelTable* table : tables_) {
       const auto miss = [&](const std::string& what) {
         return Miss{kFused, index, std::string(table->name), fmt::format("{} ranks: {}", ranks, what), member.dump()};

@@ -10,6 +10,8 @@
 
 #include "tandem/check/faults.h"
 #include "tandem/check/fused_group.h"
+#include "tandem/check/maker.h"
+#include "tandem/check/moe_ffn_group.h"
 #include "tandem/check/oracle.h"
 #include "tandem/kernels/table.h"
 
@@ -26,11 +28,16 @@ struct Tally {
   std::array<int64_t, kUlps.size() + 1> ulps{};
 };
 
+void count(Tally& tally, DType dtype, double got, double wanted, double bound);
+
 struct Miss {
   std::string operation;
   int64_t index = 0;
   std::string tables, what, spec;
 };
+
+// Fields of a problem of mm_all_reduce.
+nlohmann::json draw_fused(Maker& maker);
 
 class Sweep {
  public:
@@ -45,6 +52,10 @@ class Sweep {
  private:
   std::optional<Miss> run_single(const std::string& operation, int64_t index, Tally& tally);
   std::optional<Miss> run_fused(int64_t index, Tally& tally);
+  // mm_reduce_scatter and all_gather_mm.
+  std::optional<Miss> run_rows(const std::string& operation, int64_t index, Tally& tally);
+  std::optional<Miss> run_moe(int64_t index, Tally& tally);
+  Expected<fused::CppGroup*> group_of(int ranks);
   std::string judge_fused(const fused::Problem& problem, const std::vector<fused::RankData>& data,
                           const std::vector<fused::Outputs>& results, Tally* tally) const;
   Expected<std::vector<fused::Outputs>> call_fused(const fused::Problem& problem,
@@ -55,6 +66,7 @@ class Sweep {
   std::vector<const KernelTable*> tables_;
   const Fault* fault_;
   std::map<int, fused::CppGroup> groups_;  // by rank count
+  moe_ffn_case::Groups moe_groups_;
 };
 
 }  // namespace tandem::check

@@ -2,27 +2,16 @@
 // moe_ffn over ranks as threads: tests/cases/moe_ffn.json explains what every family is held to.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <fstream>
 
-#include "tandem/check/fused_oracle.h"
-#include "tests/moe/group.h"
+#include "tandem/check/moe_ffn_group.h"
 
-namespace tandem::moe_test {
+namespace tandem::moe_ffn_case {
 namespace {
 
 nlohmann::json cases() {
   std::ifstream file(TANDEM_SOURCE_DIR "/tests/cases/moe_ffn.json");
   return nlohmann::json::parse(file);
-}
-
-void expect_wanted(const Problem& p, const Wanted& wanted, const Result& got) {
-  EXPECT_EQ(got.expert, wanted.choice.expert);
-  EXPECT_EQ(got.tokens, wanted.choice.tokens);
-  EXPECT_EQ(got.dropped, wanted.choice.dropped);
-  EXPECT_EQ(got.imbalance, wanted.choice.imbalance);
-  for (size_t i = 0; i < wanted.weight.size(); ++i) ASSERT_NEAR(got.weight[i], wanted.weight[i], 0x1p-18) << i;
-  EXPECT_EQ(fused::compare(p.dtype, got.y, wanted.y, wanted.bound, p.rows > 1 && !p.quantised, "y"), "");
 }
 
 // Tensor-parallel at every rank count that divides the inner columns, and expert-parallel at all with experts where
@@ -41,7 +30,7 @@ void run_member(const Problem& p, Groups& groups) {
   const Data data = make_data(p);
   const auto one = groups.run(p, data, {});
   ASSERT_TRUE(one.has_value()) << one.error().message;
-  expect_wanted(p, reference(p, data), *one);
+  EXPECT_EQ(compare_wanted(p, reference(p, data), *one), "");
   for (const Spread& spread : spreads(p, one->tokens)) {
     SCOPED_TRACE(std::to_string(spread.ranks) + (spread.expert_parallel ? " ranks, experts" : " ranks, columns") +
                  (spread.owner.empty() ? "" : " placed"));
@@ -140,4 +129,4 @@ TEST(PlaceExperts, EvensOutLoadTheSameWayEveryTime) {
 }
 
 }  // namespace
-}  // namespace tandem::moe_test
+}  // namespace tandem::moe_ffn_case

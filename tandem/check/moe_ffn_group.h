@@ -5,11 +5,11 @@
 #include <memory>
 #include <vector>
 
+#include "tandem/check/moe_ffn_problem.h"
 #include "tandem/comm/communicator.h"
 #include "tandem/exec/stream.h"
-#include "tests/moe/problem.h"
 
-namespace tandem::moe_test {
+namespace tandem::moe_ffn_case {
 
 // How a problem is spread over ranks.
 struct Spread {
@@ -35,4 +35,4 @@ class Groups {
   std::map<int, Group> groups_;
 };
 
-}  // namespace tandem::moe_test
+}  // namespace tandem::moe_ffn_case

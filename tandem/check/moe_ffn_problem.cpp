@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/moe/problem.h"
+#include "tandem/check/moe_ffn_problem.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 
 #include "tandem/check/fused_problem.h"
 
-namespace tandem::moe_test {
+namespace tandem::moe_ffn_case {
 namespace {
 
 DType dtype_of(const std::string& name) {
@@ -120,4 +120,4 @@ Data make_data(const Problem& p) {
   return data;
 }
 
-}  // namespace tandem::moe_test
+}  // namespace tandem::moe_ffn_case

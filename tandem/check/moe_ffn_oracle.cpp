@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "tandem/check/fused_oracle.h"
-#include "tests/moe/problem.h"
+#include "tandem/check/moe_ffn_problem.h"
 
-namespace tandem::moe_test {
+namespace tandem::moe_ffn_case {
 namespace {
 
 constexpr double kV = 0x1p-24;
@@ -158,4 +160,16 @@ Wanted reference(const Problem& p, const Data& data) {
   return wanted;
 }
 
-}  // namespace tandem::moe_test
+std::string compare_wanted(const Problem& p, const Wanted& wanted, const Result& got) {
+  if (got.expert != wanted.choice.expert) return "expert differs";
+  if (got.tokens != wanted.choice.tokens) return "tokens differ";
+  if (got.dropped != wanted.choice.dropped) return "dropped differs";
+  if (got.imbalance != wanted.choice.imbalance) return "imbalance differs";
+  for (size_t i = 0; i < wanted.weight.size(); ++i) {
+    if (!(std::fabs(got.weight[i] - wanted.weight[i]) <= 0x1p-18))
+      return fmt::format("weight[{}] = {}, {} wanted", i, got.weight[i], wanted.weight[i]);
+  }
+  return fused::compare(p.dtype, got.y, wanted.y, wanted.bound, p.rows > 1 && !p.quantised, "y");
+}
+
+}  // namespace tandem::moe_ffn_case

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/moe/group.h"
+#include "tandem/check/moe_ffn_group.h"
 
 #include <algorithm>
 
 #include "tandem/exec/device.h"
 
-namespace tandem::moe_test {
+namespace tandem::moe_ffn_case {
 namespace {
 
 constexpr int64_t kTimeoutMs = 60000;
@@ -179,4 +179,4 @@ Expected<Result> Groups::run(const Problem& p, const Data& data, const Spread& s
   return gather(spread, parts);
 }
 
-}  // namespace tandem::moe_test
+}  // namespace tandem::moe_ffn_case

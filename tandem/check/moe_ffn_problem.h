@@ -10,7 +10,7 @@
 
 // A case of moe_ffn as data, and its operands. Values depend on names and global indices only, so that the parts of
 // ranks are parts of one problem.
-namespace tandem::moe_test {
+namespace tandem::moe_ffn_case {
 
 struct Problem {
   std::string name;
@@ -69,5 +69,7 @@ struct Wanted {
   std::vector<double> y, bound, weight;
 };
 Wanted reference(const Problem& problem, const Data& data);
+// "" or the first thing of a result that is not as wanted.
+std::string compare_wanted(const Problem& problem, const Wanted& wanted, const Result& got);
 
-}  // namespace tandem::moe_test
+}  // namespace tandem::moe_ffn_case
