@@ -29,10 +29,17 @@ struct Row {
   std::string_view operation, product, ranks, dtypes;
 };
 constexpr std::string_view kFused = "mm_all_reduce_add_rms_norm", kBase = "mm_all_reduce_base",
-                           kScatter = "reduce_scatter_v", kQuantize = "quantize";
+                           kScatter = "reduce_scatter_v", kQuantize = "quantize", kAllReduce = "mm_all_reduce",
+                           kReduceScatter = "mm_reduce_scatter", kAllGather = "all_gather_mm";
 constexpr Row kRows[] = {{kFused, "Atlas A2", "1 2 4 8", "f16 bf16"},
                          {kBase, "Atlas A2", "2 4 8", ""},
                          {kBase, "Atlas inference series", "2", "f16 i8"},
+                         {kAllReduce, "Atlas A2", "1 2 4 8", ""},
+                         {kAllReduce, "Atlas inference series", "1 2 4", "f16 i8"},
+                         {kReduceScatter, "Atlas A2", "2 4 8", ""},
+                         {kReduceScatter, "Atlas A3", "2 4 8 16 32", ""},
+                         {kAllGather, "Atlas A2", "2 4 8", ""},
+                         {kAllGather, "Atlas A3", "2 4 8 16 32", ""},
                          {kScatter, "Atlas A2", "", ""},
                          {kScatter, "Atlas inference series", "", "f32 f16 i8 i16 i32 u8 u16 u32 u64"},
                          {kQuantize, "Atlas A2", "", ""},

@@ -15,7 +15,9 @@
 
 #include <algorithm>
 
+#include "front/acl/product.h"
 #include "front/aclnn/translate.h"
+#include "tandem/comm/communicator.h"
 #include "tandem/ops/all_gather_mm.h"
 #include "tandem/ops/mm_all_reduce.h"
 #include "tandem/ops/mm_reduce_scatter.h"
@@ -154,7 +156,16 @@ void bind_either(MmAllReduce& op, Arguments& call, const Operands& given, const 
   call.check.dtype("x2Scale", quant.channel, {DType::f32}).dtype("output", op.y, {DType::f16, DType::bf16});
 }
 
-void bind_group(MmAllReduce& op, Arguments& call, const Grouped& given) {
+// What the vendor's page allows on the product.
+void check_product(Arguments& call, std::string_view operation, DType dtype) {
+  if (call.check.failed()) return;
+  const auto comm = Communicator::find(call.group, call.device.index());
+  if (!comm) return;  // plan() says so
+  const std::string limit = refused_by_product({operation, dtype, (*comm)->size()});
+  call.check.that(limit.empty(), "group: {}", limit);
+}
+
+void bind_group(MmAllReduce& op, Arguments& call, const Grouped& given, std::string_view operation = "mm_all_reduce") {
   constexpr size_t kMostGroupName = 127;
   call.check.present("group", given.group != nullptr).present("reduceOp", given.reduce_op != nullptr);
   if (call.check.failed()) return;
@@ -164,6 +175,7 @@ void bind_group(MmAllReduce& op, Arguments& call, const Grouped& given) {
                   call.group.size());
   call.check.that(std::string_view(given.reduce_op) == "sum", "reduceOp is \"{}\", \"sum\" wanted", given.reduce_op);
   call.check.range("commTurn", given.comm_turn, 0, 0).range("streamMode", given.stream_mode, 1, 1);
+  check_product(call, operation, op.x1.dtype);
 }
 
 }  // namespace
@@ -309,7 +321,7 @@ aclnnStatus aclnnMatmulReduceScatterGetWorkspaceSize(const aclTensor* x1, const 
                                                      uint64_t* workspaceSize, aclOpExecutor** executor) {
   return translate<tandem::MmReduceScatter>("aclnnMatmulReduceScatter", workspaceSize, executor, [&](auto& call) {
     front::bind_floats(call.op.product, call, {x1, x2, bias, nullptr, output});
-    front::bind_group(call.op.product, call, {group, reduceOp, commTurn, streamMode});
+    front::bind_group(call.op.product, call, {group, reduceOp, commTurn, streamMode}, "mm_reduce_scatter");
     call.check.rank("x1", call.op.product.x1, 2, 2);
   });
 }
@@ -327,7 +339,7 @@ aclnnStatus aclnnAllGatherMatmulGetWorkspaceSize(const aclTensor* x1, const aclT
   return translate<tandem::AllGatherMm>("aclnnAllGatherMatmul", workspaceSize, executor, [&](auto& call) {
     front::bind_floats(call.op.product, call, {x1, x2, bias, nullptr, output});
     call.out("gatherOut", call.op.gathered, gatherOut);
-    front::bind_group(call.op.product, call, {group, "sum", commTurn, streamMode});
+    front::bind_group(call.op.product, call, {group, "sum", commTurn, streamMode}, "all_gather_mm");
     call.check.rank("x1", call.op.product.x1, 2, 2).range("gatherIndex", gatherIndex, 0, 0);
   });
 }
@@ -344,7 +356,7 @@ aclnnStatus aclnnMatmulReduceScatterV2GetWorkspaceSize(
     aclTensor* amaxOutOptional, uint64_t* workspaceSize, aclOpExecutor** executor) {
   return translate<tandem::MmReduceScatter>("aclnnMatmulReduceScatterV2", workspaceSize, executor, [&](auto& call) {
     front::bind_either(call.op.product, call, {x1, x2, bias, nullptr, output}, x1Scale, x2Scale);
-    front::bind_group(call.op.product, call, {group, reduceOp, commTurn, streamMode});
+    front::bind_group(call.op.product, call, {group, reduceOp, commTurn, streamMode}, "mm_reduce_scatter");
     call.absent("quantScale", quantScale);
     call.absent("amaxOutOptional", amaxOutOptional);
     call.check.rank("x1", call.op.product.x1, 2, 2)
@@ -367,7 +379,7 @@ aclnnStatus aclnnAllGatherMatmulV2GetWorkspaceSize(const aclTensor* x1, const ac
                                                    uint64_t* workspaceSize, aclOpExecutor** executor) {
   return translate<tandem::AllGatherMm>("aclnnAllGatherMatmulV2", workspaceSize, executor, [&](auto& call) {
     front::bind_either(call.op.product, call, {x1, x2, bias, nullptr, output}, x1Scale, x2Scale);
-    front::bind_group(call.op.product, call, {group, "sum", commTurn, streamMode});
+    front::bind_group(call.op.product, call, {group, "sum", commTurn, streamMode}, "all_gather_mm");
     call.absent("quantScale", quantScale);
     call.out("gatherOut", call.op.gathered, gatherOut).absent("amaxOut", amaxOut);
     call.check.range("gatherIndex", gatherIndex, 0, 0);

@@ -3,10 +3,10 @@
 #include "front/atb/group.h"
 #include "front/atb/operation.h"
 #include "front/atb/views.h"
-#include "tandem/comm/collectives.h"
-#include "tandem/ops/elementwise.h"
+#include "tandem/ops/all_gather_mm.h"
 #include "tandem/ops/matmul.h"
 #include "tandem/ops/mm_all_reduce.h"
+#include "tandem/ops/mm_reduce_scatter.h"
 #include "tandem/ops/movement.h"
 
 // LinearParallel: a product and a collective in one operation.
@@ -116,29 +116,20 @@ Outcome<> build_all_reduce(const LinearParallelParam& param, Run& run, const Ten
 }
 
 Outcome<> build_reduce_scatter(const LinearParallelParam& param, Run& run, const TensorView& weight) {
-  const TensorView x = run.in(0), out = run.out(0);
-  TensorView partial = x;
-  partial.shape[static_cast<size_t>(x.rank - 1)] = weight.dim(1);
-  partial = run.scratch_like(partial, DType::f32);
-  const TensorView part = run.scratch_like(out, DType::f32);
-  const auto product = run.add(Linear{.x = x, .weight = weight, .y = partial, .transpose = false});
-  if (!product) return product;
-  const auto scattered = collect(run, "LinearReduceScatter", group_of(param), [=](Communicator& comm, Lane& lane) {
-    return reduce_scatter(comm, partial.data, part.data, part.elements(), DType::f32, Combine::sum, lane);
-  });
-  return scattered ? run.add(Cast{part, out}) : scattered;
+  const auto comm = communicator_of(group_of(param), run.device);
+  if (!comm) return refuse(comm.error());
+  MmReduceScatter op{{.x1 = run.in(0), .x2 = weight, .y = run.out(0)}, {}};
+  op.product.group = (*comm)->name();
+  return run.add(op);
 }
 
 Outcome<> build_all_gather(const LinearParallelParam& param, Run& run, const TensorView& weight) {
-  const TensorView x = run.in(0);
-  TensorView all = x;
-  all.shape[0] *= size_of(group_of(param));
-  all = param.keepIntermediate ? run.out(1) : run.scratch_like(all, x.dtype);
-  const auto gathered = collect(run, "AllGatherLinear", group_of(param), [=](Communicator& comm, Lane& lane) {
-    return all_gather(comm, x.data, all.data, x.elements(), x.dtype, lane);
-  });
-  if (!gathered) return gathered;
-  return run.add(Linear{.x = all, .weight = weight, .y = run.out(0), .transpose = false});
+  const auto comm = communicator_of(group_of(param), run.device);
+  if (!comm) return refuse(comm.error());
+  AllGatherMm op{{.x1 = run.in(0), .x2 = weight, .y = run.out(0)}, {}, {}};
+  op.product.group = (*comm)->name();
+  if (param.keepIntermediate) op.gathered = run.out(1);
+  return run.add(op);
 }
 
 Outcome<> build_parallel(const LinearParallelParam& param, Run& run) {
