@@ -35,6 +35,7 @@ class Executor {
   // Guards what follows. An empty problem never has a plan.
   std::mutex mutex;
   bool empty = false;
+  bool without_workspace = false;  // asks for none although there is work
   bool repeatable = false;
   bool consumed = false;
   bool moved = false;

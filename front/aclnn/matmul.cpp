@@ -134,6 +134,19 @@ aclnnStatus aclnnBaddbmm(void* workspace, uint64_t workspaceSize, aclOpExecutor*
   return launch(workspace, workspaceSize, executor, stream);
 }
 
+aclnnStatus aclnnInplaceBaddbmmGetWorkspaceSize(aclTensor* selfRef, const aclTensor* batch1, const aclTensor* batch2,
+                                                const aclScalar* beta, const aclScalar* alpha, int8_t cubeMathType,
+                                                uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<tandem::Matmul>("aclnnInplaceBaddbmm", workspaceSize, executor, [&](auto& call) {
+    front::bind_product(call, batch1, batch2, selfRef, cubeMathType);
+    front::bind_addend(call, selfRef, beta, alpha);
+  });
+}
+
+aclnnStatus aclnnInplaceBaddbmm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
 aclnnStatus aclnnGemmGetWorkspaceSize(const aclTensor* A, const aclTensor* B, const aclTensor* C, float alpha,
                                       float beta, int64_t transA, int64_t transB, const aclTensor* out,
                                       int8_t cubeMathType, uint64_t* workspaceSize, aclOpExecutor** executor) {

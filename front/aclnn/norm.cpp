@@ -2,13 +2,16 @@
 // RmsNorm and its relatives: translation to rms_norm, rms_norm_quant and rms_norm_dynamic_quant.
 #include "tandem/ops/norm.h"
 #include "aclnnop/aclnn_add_rms_norm.h"
+#include "aclnnop/aclnn_add_rms_norm_cast.h"
 #include "aclnnop/aclnn_add_rms_norm_dynamic_quant.h"
 #include "aclnnop/aclnn_add_rms_norm_dynamic_quant_v2.h"
 #include "aclnnop/aclnn_add_rms_norm_quant.h"
 #include "aclnnop/aclnn_add_rms_norm_quant_v2.h"
+#include "aclnnop/aclnn_inplace_add_rms_norm.h"
 #include "aclnnop/aclnn_rms_norm.h"
 #include "aclnnop/aclnn_rms_norm_quant.h"
-#include "front/aclnn/translate.h"
+#include "front/aclnn/chain.h"
+#include "tandem/ops/elementwise.h"
 
 namespace tandem::front {
 namespace {
@@ -67,6 +70,51 @@ aclnnStatus aclnnAddRmsNormGetWorkspaceSize(const aclTensor* x1, const aclTensor
 }
 
 aclnnStatus aclnnAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnInplaceAddRmsNormGetWorkspaceSize(aclTensor* x1Ref, aclTensor* x2Ref, const aclTensor* gamma,
+                                                   double epsilon, const aclTensor* rstdOut, uint64_t* workspaceSize,
+                                                   aclOpExecutor** executor) {
+  return translate<tandem::RmsNorm>("aclnnInplaceAddRmsNorm", workspaceSize, executor, [&](auto& call) {
+    call.in("x1Ref", call.op.x, x1Ref).need("x2Ref", call.op.residual, x2Ref).in("gamma", call.op.gamma, gamma);
+    call.out("x1Ref", call.op.y, x1Ref).out("rstdOut", call.op.rstd, rstdOut).out("x2Ref", call.op.sum, x2Ref);
+    call.op.epsilon = epsilon;
+  });
+}
+
+aclnnStatus aclnnInplaceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                   aclrtStream stream) {
+  return launch(workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnAddRmsNormCastGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* gamma,
+                                                double epsilon, const aclTensor* y1Out, const aclTensor* y2Out,
+                                                const aclTensor* rstdOut, const aclTensor* xOut,
+                                                uint64_t* workspaceSize, aclOpExecutor** executor) {
+  return translate<front::Steps>("aclnnAddRmsNormCast", workspaceSize, executor, [&](auto& call) {
+    const tandem::TensorView& a = call.needed("x1", x1);
+    const tandem::TensorView& b = call.needed("x2", x2);
+    const tandem::TensorView& weight = call.needed("gamma", gamma);
+    const tandem::TensorView& wide = call.result("y1Out", y1Out);
+    const tandem::TensorView& narrow = call.result("y2Out", y2Out);
+    const tandem::TensorView& rstd = call.optional_result("rstdOut", rstdOut);
+    const tandem::TensorView& sum = call.result("xOut", xOut);
+    call.check.dtype("x1", a, {tandem::DType::f16, tandem::DType::bf16}).dtype("y1Out", wide, {tandem::DType::f32});
+    call.op.build = [&, epsilon](front::Chain& chain) {
+      using tandem::DType;
+      const auto left = chain.temporary_like(a, DType::f32), right = chain.temporary_like(b, DType::f32);
+      const auto total = chain.temporary_like(a, DType::f32);
+      chain.then(tandem::Cast{a, left});
+      chain.then(tandem::Cast{b, right});
+      chain.then(tandem::RmsNorm{left, right, weight, wide, total, rstd, epsilon});
+      chain.then(tandem::Cast{wide, narrow});
+      chain.then(tandem::Cast{total, sum});
+    };
+  });
+}
+
+aclnnStatus aclnnAddRmsNormCast(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) {
   return launch(workspace, workspaceSize, executor, stream);
 }
 

@@ -32,7 +32,7 @@ Status refresh(Executor& executor) {
 }
 
 aclnnStatus enqueue(Executor& executor, void* workspace, uint64_t size, aclrtStream stream) {
-  if (workspace == nullptr || size < executor.workspace_bytes) {
+  if (!executor.without_workspace && (workspace == nullptr || size < executor.workspace_bytes)) {
     const uint64_t given = workspace == nullptr ? 0 : size;
     return refuse(ACLNN_ERR_PARAM_NULLPTR, fmt::format("workspace has {} bytes, {} wanted (what the first phase said)",
                                                        given, executor.workspace_bytes));
@@ -88,7 +88,7 @@ aclnnStatus publish(std::shared_ptr<Executor> executor, uint64_t* workspace_size
     auto plan = executor->make_plan();
     if (!plan) return report_aclnn(plan.error());
     executor->workspace_bytes = plan->workspace_bytes();
-    executor->empty = executor->workspace_bytes == 0;
+    executor->empty = executor->workspace_bytes == 0 && !executor->without_workspace;
     executor->plan = std::move(*plan);
   }
   *workspace_size = executor->workspace_bytes;

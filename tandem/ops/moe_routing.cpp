@@ -33,11 +33,15 @@ constexpr Field<MoeInitRouting> kInit[] = {
     {{"place", Role::output, "i32", "all", "where each slot went"}, &MoeInitRouting::place},
     {{"sorted_expert", Role::option_output, "i32", "all", "ids in order"}, &MoeInitRouting::sorted_expert},
     {{"tokens", Role::option_output, "i32 i64", "e", "rising counts of the experts"}, &MoeInitRouting::tokens},
+    {{"order", Role::option_output, "i32", "all", "numbers of the slots in order, -1 for those left out"},
+     &MoeInitRouting::order},
 };
 constexpr Number<MoeInitRouting> kInitNumbers[] = {
     {"active", "rows of x whose slots are copied; 0: all", &MoeInitRouting::active, {0, 9e15}},
     {"counts", "tokens of each expert alone", &MoeInitRouting::counts, {0, 1}},
-    {"capacity", "slots an expert takes, padded; 0: all", &MoeInitRouting::capacity, {0, INT32_MAX}}};
+    {"capacity", "slots an expert takes, padded; 0: all", &MoeInitRouting::capacity, {0, INT32_MAX}},
+    {"first_expert", "first id that counts", &MoeInitRouting::first_expert, {0, INT32_MAX}},
+    {"last_expert", "id behind the last that counts; 0: all", &MoeInitRouting::last_expert, {0, INT32_MAX}}};
 
 constexpr Field<MoeExpertTokens> kTokens[] = {
     {{"sorted_expert", Role::input, "i32", "slots", "rising ids"}, &MoeExpertTokens::sorted_expert},
@@ -116,7 +120,14 @@ void check_init(Check& check, const MoeInitRouting& op) {
     check.that(op.expanded_x.dim(0) <= INT32_MAX / op.capacity, "expanded_x is {}, fewer than 2^31 rows wanted",
                op.expanded_x.describe());
   }
+  check.that(!op.order.present() || op.order.elements() == n * k, "order is {}, [{}] wanted", op.order.describe(), n * k);
+  check.that(op.last_expert == 0 || op.last_expert > op.first_expert, "last_expert is {}, 0 or more than {} wanted",
+             op.last_expert, op.first_expert);
   check.that(n * k <= INT32_MAX, "expert is {}, fewer than 2^31 slots wanted", op.expert.describe());
+}
+
+bool counts(const MoeInitRouting& op, int32_t expert) {
+  return op.last_expert == 0 || (expert >= op.first_expert && expert < op.last_expert);
 }
 
 void count_tokens(const MoeInitRouting& op, const int32_t* order) {
@@ -126,7 +137,7 @@ void count_tokens(const MoeInitRouting& op, const int32_t* order) {
   int64_t p = 0;
   for (int64_t e = 0; e < op.tokens.elements(); ++e) {
     const int64_t before = op.counts ? p : 0;
-    while (p < slots && expert[order[p]] <= e) ++p;
+    while (p < slots && counts(op, expert[order[p]]) && expert[order[p]] <= e + op.first_expert) ++p;
     if (op.tokens.dtype == DType::i32) op.tokens.as<int32_t>()[e] = static_cast<int32_t>(p - before);
     if (op.tokens.dtype == DType::i64) op.tokens.as<int64_t>()[e] = p - before;
   }
@@ -147,7 +158,10 @@ Status run_init(const MoeInitRouting& op, Work& work) {
   auto* order = work.lane.scratch->take_array<int32_t>(slots);
   if (order == nullptr) return no_scratch("moe_init_routing", "the order");
   std::iota(order, order + slots, 0);
-  std::stable_sort(order, order + slots, [&](int32_t a, int32_t b) { return expert[a] < expert[b]; });
+  std::stable_sort(order, order + slots, [&](int32_t a, int32_t b) {
+    const bool first = counts(op, expert[a]), second = counts(op, expert[b]);
+    return first != second ? first : expert[a] < expert[b];
+  });
   const auto bytes = static_cast<size_t>(row_bytes(op.x.dtype, h));
   if (op.capacity > 0) std::memset(op.expanded_x.data, 0, op.expanded_x.bytes());
   int64_t ahead = 0;
@@ -158,7 +172,8 @@ Status run_init(const MoeInitRouting& op, Work& work) {
       return fail(ErrorCode::invalid_argument,
                   fmt::format("moe_init_routing: row[{}] is {}, a value in [0, {}) wanted", slot, number, slots));
     }
-    const int64_t place = place_of(op, p, expert[slot], ahead);
+    const int64_t place = counts(op, expert[slot]) ? place_of(op, p, expert[slot], ahead) : -1;
+    if (op.order.present()) op.order.as<int32_t>()[p] = counts(op, expert[slot]) ? static_cast<int32_t>(number) : -1;
     op.place.as<int32_t>()[number] = static_cast<int32_t>(place);
     if (op.sorted_expert.present()) op.sorted_expert.as<int32_t>()[p] = expert[slot];
     if (place < 0 || place >= copied) continue;

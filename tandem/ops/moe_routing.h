@@ -22,12 +22,15 @@ struct MoeGating {
 // slots), place[slot] = p, sorted_expert the ids in order. With `capacity` C, expanded_x is (E, C, h): the first C
 // slots of each expert stand in its part, zeros behind them, place = expert * C + position, and -1 for slots beyond. A
 // slot's number is row[i][j] (its x row: number % n), or i * k + j without `row`; places are stored under the same
-// number. tokens: rising counts of each expert.
+// number. tokens: rising counts of each expert. With `last_expert` only ids in [first_expert, last_expert) count: slots
+// of others sort behind and get place -1, and tokens are those of first_expert and on. order: the slots' numbers sorted.
 struct MoeInitRouting {
   TensorView x, row, expert, expanded_x, place, sorted_expert, tokens;
+  TensorView order;  // optional
   int64_t active = 0;   // rows of x whose slots are copied; 0: all
   bool counts = false;  // tokens: of each expert alone
   int64_t capacity = 0;
+  int64_t first_expert = 0, last_expert = 0;  // last_expert 0: all
 };
 
 // y[i] = skip1[i] + skip2[i] + sum over j of scales[i][j] * (expanded[place] + bias[expert[i][j]]), f32, rising j, one

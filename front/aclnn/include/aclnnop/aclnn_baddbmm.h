@@ -16,6 +16,14 @@ ACLNN_API aclnnStatus aclnnBaddbmmGetWorkspaceSize(const aclTensor* self, const 
 ACLNN_API aclnnStatus aclnnBaddbmm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
                                    aclrtStream stream);
 
+// selfRef[i] = beta * selfRef[i] + alpha * (batch1[i] @ batch2[i]).
+ACLNN_API aclnnStatus aclnnInplaceBaddbmmGetWorkspaceSize(aclTensor* selfRef, const aclTensor* batch1,
+                                                          const aclTensor* batch2, const aclScalar* beta,
+                                                          const aclScalar* alpha, int8_t cubeMathType,
+                                                          uint64_t* workspaceSize, aclOpExecutor** executor);
+ACLNN_API aclnnStatus aclnnInplaceBaddbmm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                          aclrtStream stream);
+
 #ifdef __cplusplus
 }
 #endif
