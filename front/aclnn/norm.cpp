@@ -20,6 +20,11 @@ struct Scales {
   const aclTensor *scale1, *scale2, *offset1, *offset2, *y1, *y2;
 };
 
+// A vector given as one row of a matrix.
+void flatten_row(TensorView& vector) {
+  if (vector.rank == 2 && vector.dim(0) == 1 && vector.contiguous()) vector = reshaped(vector, {vector.dim(1)});
+}
+
 // Without a second scale there is no second result, whatever tensor was passed for it.
 void bind_scales(Call<RmsNormQuant>& call, const Scales& given) {
   call.in("scales1", call.op.scale1, given.scale1).in("scales2Optional", call.op.scale2, given.scale2);
@@ -107,7 +112,9 @@ aclnnStatus aclnnAddRmsNormCastGetWorkspaceSize(const aclTensor* x1, const aclTe
       const auto total = chain.temporary_like(a, DType::f32);
       chain.then(tandem::Cast{a, left});
       chain.then(tandem::Cast{b, right});
-      chain.then(tandem::RmsNorm{left, right, weight, wide, total, rstd, epsilon});
+      const auto factors = chain.temporary_like(weight, DType::f32);
+      chain.then(tandem::Cast{weight, factors});
+      chain.then(tandem::RmsNorm{left, right, factors, wide, total, rstd, epsilon});
       chain.then(tandem::Cast{wide, narrow});
       chain.then(tandem::Cast{total, sum});
     };
@@ -169,6 +176,8 @@ aclnnStatus aclnnRmsNormQuantGetWorkspaceSize(const aclTensor* x, const aclTenso
   return translate<tandem::RmsNormQuant>("aclnnRmsNormQuant", workspaceSize, executor, [&](auto& call) {
     call.in("x", call.op.x, x).in("gamma", call.op.gamma, gamma).in("beta", call.op.beta, beta);
     call.in("scale", call.op.scale1, scale).in("offset", call.op.offset1, offset).out("y", call.op.y1, y);
+    front::flatten_row(call.op.gamma);
+    front::flatten_row(call.op.beta);
     call.op.epsilon = epsilon;
     call.op.divide = true;
   });

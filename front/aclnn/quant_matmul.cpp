@@ -23,6 +23,7 @@ void bind_quant(Call<QuantMatmul>& call, const QuantOperands& given, bool transp
   call.need("scale", call.op.scale, given.scale);
   call.in("offset", call.op.offset, given.offset).in("pertokenScaleOptional", call.op.token, given.token);
   call.in("bias", call.op.bias, given.bias).out("out", call.op.y, given.y);
+  unpack_words(call.op.x1);
   unpack_words(call.op.x2);
   transpose_if(transpose_x1, call.op.x1);
   transpose_if(transpose_x2, call.op.x2);

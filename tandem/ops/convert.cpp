@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "tandem/base/half.h"
+#include "tandem/base/int4.h"
 
 namespace tandem {
 namespace {
@@ -30,6 +31,10 @@ Number read(const Conversion& c, int64_t i) {
     case DType::f16: return {Number::Kind::real, static_cast<double>(to_float(static_cast<const f16*>(c.from)[i])), 0};
     case DType::bf16:
       return {Number::Kind::real, static_cast<double>(to_float(static_cast<const bf16*>(c.from)[i])), 0};
+    case DType::i4: {
+      const int64_t value = int4_get(static_cast<const uint8_t*>(c.from), i);
+      return {Number::Kind::whole, 0, static_cast<uint64_t>(value)};
+    }
     case DType::i8: return read_whole<int8_t>(c.from, i);
     case DType::u8: return read_whole<uint8_t>(c.from, i);
     case DType::i16: return read_whole<int16_t>(c.from, i);
@@ -84,6 +89,7 @@ void write(const Conversion& c, int64_t i, const Number& number) {
     case DType::f32: store_float(static_cast<float*>(c.to) + i, real_of<float>(number)); return;
     case DType::f16: store_float(static_cast<f16*>(c.to) + i, narrow_of(number)); return;
     case DType::bf16: store_float(static_cast<bf16*>(c.to) + i, narrow_of(number)); return;
+    case DType::i4: int4_set(static_cast<uint8_t*>(c.to), i, whole_of<int8_t>(number)); return;
     case DType::i8: write_whole<int8_t>(c.to, i, number); return;
     case DType::u8: write_whole<uint8_t>(c.to, i, number); return;
     case DType::i16: write_whole<int16_t>(c.to, i, number); return;

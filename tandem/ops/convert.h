@@ -13,7 +13,8 @@ struct Conversion {
   DType to_dtype = DType::none;
 };
 
-// Elements [begin, end), each by itself: what `cast` says. For the pairs the kernels do not have.
+// Elements [begin, end), each by itself: what `cast` says. For the pairs the kernels do not have. To i4 a range begins
+// at an even element.
 void convert(const Conversion& conversion, int64_t begin, int64_t end);
 
 }  // namespace tandem

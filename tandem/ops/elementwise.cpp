@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/ops/elementwise.h"
 
+#include <algorithm>
+
 #include "tandem/exec/team.h"
 #include "tandem/ops/convert.h"
 #include "tandem/ops/single.h"
@@ -11,9 +13,11 @@ namespace {
 constexpr std::string_view kFloats = "f32 f16 bf16";
 constexpr std::string_view kNumbers = "f32 f16 bf16 f64 i8 u8 i16 u16 i32 u32 i64 u64";
 
+constexpr std::string_view kNumbersAndNibbles = "f32 f16 bf16 f64 i8 u8 i16 u16 i32 u32 i64 u64 i4";
+
 constexpr Field<Cast> kCast[] = {
-    {{"x", Role::input, kNumbers, "", "what is converted"}, &Cast::x},
-    {{"y", Role::output, kNumbers, "=x", "the same values, rounded once"}, &Cast::y},
+    {{"x", Role::input, kNumbersAndNibbles, "", "what is converted"}, &Cast::x},
+    {{"y", Role::output, kNumbersAndNibbles, "=x", "the same values, rounded once"}, &Cast::y},
 };
 
 constexpr Field<Activation> kActivation[] = {
@@ -41,11 +45,21 @@ constexpr Field<Softmax> kSoftmax[] = {
 };
 constexpr Number<Softmax> kSoftmaxNumbers[] = {{"dim", "where the sum runs", &Softmax::dim, {-8, 7}}};
 
+// Two share a byte, and only integers have a meaning in so few bits.
+void check_cast(Check& check, const Cast& op) {
+  if (op.x.dtype != DType::i4 && op.y.dtype != DType::i4) return;
+  check.that(!is_float(op.x.dtype) && !is_float(op.y.dtype), "y is {} for x {}, integers beside i4 wanted",
+             op.y.describe(), op.x.describe());
+  check.that(op.x.contiguous() && op.y.contiguous(), "x {} or y {} has gaps, dense ones wanted beside i4",
+             op.x.describe(), op.y.describe());
+}
+
 Status run_cast(const Cast& op, Work& work) {
   const bool narrow = op.x.dtype != DType::f64 && op.y.dtype != DType::f64 && is_float(op.y.dtype);
   if (!narrow || !(is_float(op.x.dtype) || op.x.dtype == DType::i32)) {
-    work.lane.team->parallel_for(op.x.elements(), grain_of(1), [&](int64_t begin, int64_t end) {
-      convert({op.x.data, op.x.dtype, op.y.data, op.y.dtype}, begin, end);
+    const int64_t count = op.x.elements();
+    work.lane.team->parallel_for((count + 1) / 2, grain_of(2), [&](int64_t begin, int64_t end) {
+      convert({op.x.data, op.x.dtype, op.y.data, op.y.dtype}, 2 * begin, std::min(2 * end, count));
     });
     return {};
   }
@@ -152,7 +166,7 @@ Status run_softmax(const Softmax& op, Work& work) {
 
 template <>
 const OperatorTable<Cast>& table_of<Cast>() {
-  static constexpr OperatorTable<Cast> kTable{"cast", "y = x in the dtype of y", kCast, {}, nullptr, run_cast};
+  static constexpr OperatorTable<Cast> kTable{"cast", "y = x in the dtype of y", kCast, {}, check_cast, run_cast};
   return kTable;
 }
 

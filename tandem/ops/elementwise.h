@@ -9,8 +9,8 @@
 #pragma GCC visibility push(default)
 namespace tandem {
 
-// y = x in the dtype of y: floats rounded once (64-bit integers by way of f32), floats to integers cut off toward zero and
-// saturated (NaN: 0), integers to integers modulo their width.
+// y = x in the dtype of y: floats rounded once (64-bit integers by way of f32), floats to integers cut off toward zero
+// and saturated (NaN: 0), integers to integers modulo their width.
 struct Cast {
   TensorView x, y;
 };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/ops/matmul.h"
 
+#include "tandem/exec/team.h"
 #include "tandem/ops/batch.h"
+#include "tandem/ops/convert.h"
 
 namespace tandem {
 namespace {
@@ -29,7 +31,7 @@ constexpr Field<Linear> kLinear[] = {
 constexpr Number<Linear> kLinearNumbers[] = {{"transpose", "weight is (n, k)", &Linear::transpose, {0, 1}}};
 
 constexpr Field<QuantMatmul> kQuant[] = {
-    {{"x1", Role::input, "i8", "", "(batch.., m, k)", Layout::own}, &QuantMatmul::x1},
+    {{"x1", Role::input, "i8 i4", "", "(batch.., m, k)", Layout::own}, &QuantMatmul::x1},
     {{"x2", Role::input, "i8 i4", "", "(batch.., k, n)", Layout::own}, &QuantMatmul::x2},
     {{"scale", Role::option, "f32 f16 bf16 u64 i64", "1 | 1 n | n", "of each column"}, &QuantMatmul::scale},
     {{"token", Role::option, "f32", "m", "of each row"}, &QuantMatmul::token},
@@ -123,6 +125,7 @@ void check_quant(Check& check, const QuantMatmul& op) {
   const Batch batch = batch_of(op.x1, op.x2, op.y);
   check.range("k", batch.k, 0, kMostDepth);
   if (op.y.dtype != DType::i32) check.present("scale", op.scale);
+  check.that(op.x1.dtype != DType::i4 || op.x1.contiguous(), "x1 {} has gaps, a dense i4 wanted", op.x1.describe());
   check.that(op.y.dtype != DType::i32 || !(op.scale.present() || op.token.present() || is_float(op.bias.dtype)),
              "y {} has dtype i32 with scales, a float or i8 wanted", op.y.describe());
   const auto fits = [&](std::string_view name, const TensorView& tensor, int64_t count, bool single) {
@@ -137,9 +140,24 @@ void check_quant(Check& check, const QuantMatmul& op) {
              op.offset.describe(), op.y.describe());
 }
 
+// int4 activations as int8, which the kernels read.
+TensorView whole_bytes(const TensorView& x, Work& work) {
+  if (x.dtype != DType::i4) return x;
+  const int64_t count = x.elements();
+  TensorView wide =
+      make_tensor(work.lane.scratch->take(dtype_bytes(DType::i8, count)), DType::i8, x.shape.data(), x.rank);
+  if (wide.data == nullptr) return wide;
+  work.lane.team->parallel_for(count, int64_t{1} << 16, [&](int64_t begin, int64_t end) {
+    convert({x.data, x.dtype, wide.data, wide.dtype}, begin, end);
+  });
+  return wide;
+}
+
 Status run_quant(const QuantMatmul& op, Work& work) {
   constexpr std::string_view kName = "quant_matmul";
-  Batch batch = batch_of(op.x1, op.x2, op.y, op.x2_panel);
+  const TensorView x1 = whole_bytes(op.x1, work);
+  if (x1.data == nullptr) return no_scratch(kName, "x1 as int8");
+  Batch batch = batch_of(x1, op.x2, op.y, op.x2_panel);
   if (!settle(batch, !op.token.present(), work.lane)) return no_scratch(kName, "strided operands");
   const auto scale = dequant_column(op.scale, kName, work), offset = per_column(op.offset, kName, work);
   if (!scale || !offset) return fail(scale ? offset.error() : scale.error());

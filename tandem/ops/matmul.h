@@ -23,8 +23,8 @@ struct Linear {
   bool transpose = true;
 };
 
-// sum = x1 @ x2 (+ an int32 bias), exact in int32; y = rd(sum * scale * token (+ a float bias)), an int8 y is
-// sat8(round half even(.. + offset)), an int32 y the sum itself. Batches broadcast as in Matmul.
+// sum = x1 @ x2 (+ an int32 bias) of int8 or int4, exact in int32; y = rd(sum * scale * token (+ a float bias)), an
+// int8 y is sat8(round half even(.. + offset)), an int32 y the sum itself. Batches broadcast as in Matmul.
 struct QuantMatmul {
   TensorView x1, x2, scale, token, offset, bias, y;
   int64_t x2_panel = 0;  // as b_panel of Matmul

@@ -120,7 +120,8 @@ void check_init(Check& check, const MoeInitRouting& op) {
     check.that(op.expanded_x.dim(0) <= INT32_MAX / op.capacity, "expanded_x is {}, fewer than 2^31 rows wanted",
                op.expanded_x.describe());
   }
-  check.that(!op.order.present() || op.order.elements() == n * k, "order is {}, [{}] wanted", op.order.describe(), n * k);
+  check.that(!op.order.present() || op.order.elements() == n * k, "order is {}, [{}] wanted", op.order.describe(),
+             n * k);
   check.that(op.last_expert == 0 || op.last_expert > op.first_expert, "last_expert is {}, 0 or more than {} wanted",
              op.last_expert, op.first_expert);
   check.that(n * k <= INT32_MAX, "expert is {}, fewer than 2^31 slots wanted", op.expert.describe());

@@ -23,10 +23,11 @@ struct MoeGating {
 // slots of each expert stand in its part, zeros behind them, place = expert * C + position, and -1 for slots beyond. A
 // slot's number is row[i][j] (its x row: number % n), or i * k + j without `row`; places are stored under the same
 // number. tokens: rising counts of each expert. With `last_expert` only ids in [first_expert, last_expert) count: slots
-// of others sort behind and get place -1, and tokens are those of first_expert and on. order: the slots' numbers sorted.
+// of others sort behind and get place -1, and tokens are those of first_expert and on. order: the slots' numbers
+// sorted.
 struct MoeInitRouting {
   TensorView x, row, expert, expanded_x, place, sorted_expert, tokens;
-  TensorView order;  // optional
+  TensorView order;     // optional
   int64_t active = 0;   // rows of x whose slots are copied; 0: all
   bool counts = false;  // tokens: of each expert alone
   int64_t capacity = 0;

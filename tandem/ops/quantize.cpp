@@ -129,7 +129,7 @@ Expected<const int32_t*> smooth_rows(const DynamicQuant& op, int64_t rows, Work&
   auto* of_row = work.lane.scratch->take_array<int32_t>(rows);
   if (of_row == nullptr) return fail(ErrorCode::out_of_memory, "dynamic_quant: scratch for the groups was refused");
   int64_t row = 0;
-  for (int64_t group = 0; group < op.group.elements(); ++group) {
+  for (int64_t group = 0; group < op.group.elements() && row < rows; ++group) {
     const int64_t end = entry(op.group, group);
     if (end < row || end > rows) {
       return fail(

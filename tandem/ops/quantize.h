@@ -25,7 +25,8 @@ struct Dequantize {
 
 // v = x * smooth; scale = max|v| / 127 (i4: 7) of each row; y = sat(round(v / scale)). With `offset`: asymmetric,
 // scale = max((max - min) / 255 (i4: 15), 1e-12), offset = 127 (7) - max / scale, y = sat(round(v / scale + offset)).
-// With `group`, the i-th entry is the first row behind group i, whose rows use row i of smooth.
+// With `group`, the i-th entry is the first row behind group i, whose rows use row i of smooth; entries behind the one
+// that reaches the last row are not read.
 struct DynamicQuant {
   TensorView x, smooth, group, y, scale, offset;
 };
