@@ -36,6 +36,11 @@ def out_of_scope(path):
     return ""
 
 
+def single_device():
+    lines = (HERE / "single_device.txt").read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
 def build_line(source, binary, prefix, old_layout):
     """The g++ line of the vendor's build.sh: of releases with the header beside the sample, or of later ones."""
     home, opp = prefix, prefix / "opp"
@@ -146,11 +151,15 @@ def main():
     arguments.prefix = pathlib.Path(arguments.prefix).resolve()
     if (arguments.prefix / "cann").is_dir():
         arguments.prefix = arguments.prefix / "cann"
-    rows = []
+    rows, once = [], single_device()
+    listed = set(once)
     for folder in arguments.folders:
         for sample, path in samples_of(folder.resolve(), arguments.only):
-            row = {"name": f"{folder.name}:{path}", "reason": out_of_scope(path), "built": False, "ran": False, "ok": False,
+            row = {"name": f"{folder.name}:{path}", "path": path, "reason": "" if path in once else out_of_scope(path), "built": False, "ran": False, "ok": False,
                    "success": 0, "wanted": 0, "seconds": 0, "missing": []}
+            if path in listed and path not in once:
+                row["reason"] = "counted in another checkout"
+            once.discard(path)
             if not row["reason"]:
                 try_sample(sample, row, arguments)
             rows.append(row)
@@ -168,6 +177,9 @@ def main():
     if arguments.json:
         print(json.dumps(rows, indent=1))
     else:
+        alone = [row for row in tried if row.get("path") in listed]
+        if alone:
+            print(f"samples of one device (single_device.txt): {sum(row['ok'] for row in alone)} of {len(alone)} succeeded")
         print(f"vendor samples: {len(rows)} found, {len(rows) - len(tried)} out of scope (out_of_scope.txt), "
               f"{passed} of {len(tried)} succeeded")
     return 0 if tried and passed == len(tried) else 1
