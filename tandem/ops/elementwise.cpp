@@ -11,13 +11,12 @@ namespace tandem {
 namespace {
 
 constexpr std::string_view kFloats = "f32 f16 bf16";
-constexpr std::string_view kNumbers = "f32 f16 bf16 f64 i8 u8 i16 u16 i32 u32 i64 u64";
 
-constexpr std::string_view kNumbersAndNibbles = "f32 f16 bf16 f64 i8 u8 i16 u16 i32 u32 i64 u64 i4";
+constexpr std::string_view kNumbers = "f32 f16 bf16 f64 i8 u8 i16 u16 i32 u32 i64 u64 i4";
 
 constexpr Field<Cast> kCast[] = {
-    {{"x", Role::input, kNumbersAndNibbles, "", "what is converted"}, &Cast::x},
-    {{"y", Role::output, kNumbersAndNibbles, "=x", "the same values, rounded once"}, &Cast::y},
+    {{"x", Role::input, kNumbers, "", "what is converted"}, &Cast::x},
+    {{"y", Role::output, kNumbers, "=x", "the same values, rounded once"}, &Cast::y},
 };
 
 constexpr Field<Activation> kActivation[] = {
