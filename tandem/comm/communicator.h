@@ -107,6 +107,8 @@ class Communicator {
   }
   // Windows of other hosts' ranks are copies: only what was lent is in them, and nothing may be written there.
   bool several_hosts() const { return several_hosts_; }
+  // Where there are several hosts, each with the same power of two of neighbouring ranks: that number. Else 0.
+  int ranks_per_host() const { return ranks_per_host_; }
   // Publishes that this rank reached `value` (release) and wakes waiters.
   void arrive(Signal signal, uint32_t value);
   // Waits until rank `peer` (or every rank) reached `value` (acquire). `step` names the place for the error text.
@@ -141,6 +143,7 @@ class Communicator {
   std::vector<std::byte*> windows_;
   uint32_t base_ = 0;
   bool several_hosts_ = false;
+  int ranks_per_host_ = 0;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -83,6 +83,7 @@ std::shared_ptr<Communicator> Communicator::Impl::make(CommunicatorParts parts) 
     made->window_bytes_ = std::min(made->window_bytes_, map->window_bytes());
   }
   made->several_hosts_ = parts.bridge != nullptr;
+  made->ranks_per_host_ = made->several_hosts_ ? parts.ranks_per_host : 0;
   made->impl_ = std::make_unique<Impl>(*made, std::move(parts));
   return made;
 }

@@ -36,6 +36,7 @@ struct CommunicatorParts {
   std::unique_ptr<Bridge> bridge = nullptr;  // to ranks of other hosts
   int leader = 0;                            // lowest rank of this host
   std::vector<std::string> hosts = {};       // address of each rank's host, where they met over TCP
+  int ranks_per_host = 0;                    // see Communicator
 };
 
 struct Communicator::Impl final : public ForkAware {

@@ -63,9 +63,10 @@ Expected<std::shared_ptr<Communicator>> Communicator::connect(const Rendezvous& 
   auto joined = join(rendezvous, window_bytes);
   if (!joined) return fail(joined.error());
   (*device)->share_host_with(joined->ranks_of_host);
-  auto made = Impl::make({rendezvous.rank, rendezvous.device, rendezvous.name, std::move(joined->segments),
-                          std::move(joined->pids), *device, rendezvous.address, rendezvous.call_s,
-                          std::move(joined->bridge), joined->leader, std::move(joined->addresses)});
+  auto made =
+      Impl::make({rendezvous.rank, rendezvous.device, rendezvous.name, std::move(joined->segments),
+                  std::move(joined->pids), *device, rendezvous.address, rendezvous.call_s, std::move(joined->bridge),
+                  joined->leader, std::move(joined->addresses), joined->ranks_per_host});
   Impl* impl = made->impl_.get();
   if (rendezvous.size == 1) {
     enroll(made, new_communicator_group());

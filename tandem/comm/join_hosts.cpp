@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <bit>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "tandem/comm/joined.h"
@@ -17,6 +20,19 @@ std::vector<int> ranks_beside(const FarMeeting& meeting, int rank) {
     if (meeting.seats[i].host == meeting.seats[static_cast<size_t>(rank)].host) ranks.push_back(static_cast<int>(i));
   }
   return ranks;
+}
+
+// The number of ranks of each host, if they are neighbours and every host has the same power of two; else 0.
+int even_ranks_per_host(const std::vector<FarSeat>& seats) {
+  size_t each = 1;
+  while (each < seats.size() && seats[each].host == seats[0].host) ++each;
+  if (!std::has_single_bit(each) || seats.size() % each != 0) return 0;
+  std::set<std::string_view> hosts;
+  for (size_t i = 0; i < seats.size(); ++i) {
+    if (i % each == 0 && !hosts.insert(seats[i].host).second) return 0;
+    if (seats[i].host != seats[i / each * each].host) return 0;
+  }
+  return static_cast<int>(each);
 }
 
 // The Unix meeting knows the ranks of its host by their place among them.
@@ -67,6 +83,7 @@ Expected<Joined> join_over_tcp(const Rendezvous& rendezvous, const std::shared_p
   if (static_cast<int>(beside.size()) < rendezvous.size) {
     if (Status s = build_bridge(rendezvous, *meeting, *joined, deadline); !s) return fail(s.error());
   }
+  joined->ranks_per_host = even_ranks_per_host(meeting->seats);
   // The same words on all ranks: rank 0 is what the address says, the others what rank 0 saw.
   for (const FarSeat& seat : meeting->seats) joined->addresses.push_back(seat.address);
   joined->addresses[0] = tcp_place(rendezvous.address)->host;

@@ -22,6 +22,7 @@ struct Joined {
   std::vector<std::string> addresses = {};  // of each rank's host, where they met over TCP
   int leader = 0;                           // lowest rank of this host
   int ranks_of_host = 1;
+  int ranks_per_host = 0;                   // see Communicator
 };
 
 // The ranks `ranks` of this host, in rising order, meet at their Unix socket and map each other's segments. What

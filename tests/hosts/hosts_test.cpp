@@ -13,7 +13,7 @@ namespace tandem::test {
 namespace {
 
 class Layouts : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Hosts, Layouts, testing::Values("AB", "AAB", "ABA", "ABCD", "AABB", "ABABB", "AAABBCC"));
+INSTANTIATE_TEST_SUITE_P(Hosts, Layouts, testing::Values("AB", "AAB", "ABA", "ABCD", "AABB", "AABBCC", "ABABB", "AAABBCC"));
 
 // Every byte of every case is the same as on one host.
 TEST_P(Layouts, CollectivesAreRight) {
