@@ -7,6 +7,9 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 . "$root/packaging/packages.sh"
 # shellcheck source=packaging/suite.sh
 . "$root/packaging/suite.sh"
+# shellcheck source=packaging/python.sh
+. "$root/packaging/python.sh"
 ensure_packages "$tandem_build_packages$tandem_test_packages"
 ensure_optional_packages "$tandem_optional_packages"
+ensure_python
 run_suite release "$@"

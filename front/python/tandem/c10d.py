@@ -4,11 +4,12 @@
 All collectives with even and uneven parts, on CPU tensors. Errors are tandem's and name the rank at fault.
 """
 import os
+import sys
 import uuid
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import Work as _Work
+import torch._C._distributed_c10d as _c10d
 
 from . import _arrays
 from ._communicator import Communicator
@@ -35,7 +36,7 @@ def _plain(tensor):
     return tensor.detach()
 
 
-class TandemWork(_Work):
+class TandemWork(_c10d.Work):
     """Collectives under way; what they left elsewhere is copied to its place when they are done."""
 
     def __init__(self, pending, results, finish=None):
@@ -80,6 +81,18 @@ class TandemWork(_Work):
         except Exception as fault:
             future.set_exception(fault)
         return future
+
+
+def _for_native(work):
+    """`work` for who called: torch's C++ (DistributedDataParallel) cannot wait for a Work of Python in every version of
+    torch, so it gets one that is over. Python callers get the Work itself."""
+    try:
+        caller = sys._getframe(2).f_globals.get("__name__", "")
+    except ValueError:
+        caller = "torch"
+    if not caller.startswith("torch.") or caller == "torch.distributed.distributed_c10d":
+        return work
+    return _c10d._create_work_from_future(work.get_future())
 
 
 def _address(store, rank, size):
@@ -151,14 +164,14 @@ class ProcessGroupTandem(dist.ProcessGroup):
     def allreduce(self, tensors, opts=None):
         operation = _operation(opts)
         works = [self._start("all_reduce", one, one, tensors, op=operation) for one in tensors]
-        return _joined(works, tensors)
+        return _for_native(_joined(works, tensors))
 
     def allreduce_coalesced(self, tensors, opts=None):
         return self.allreduce(tensors, opts)
 
     def broadcast(self, tensors, opts=None):
         root = getattr(opts, "rootRank", 0)
-        return _joined([self._start("broadcast", None, one, tensors, root=root) for one in tensors], tensors)
+        return _for_native(_joined([self._start("broadcast", None, one, tensors, root=root) for one in tensors], tensors))
 
     def reduce(self, tensors, opts=None):
         root, operation = getattr(opts, "rootRank", 0), _operation(opts)
@@ -167,7 +180,7 @@ class ProcessGroupTandem(dist.ProcessGroup):
         return _joined(works, tensors)
 
     def barrier(self, opts=None):
-        return TandemWork([self.comm._run("barrier", None, None, False)], [])
+        return _for_native(TandemWork([self.comm._run("barrier", None, None, False)], []))
 
     def monitored_barrier(self, timeout=None, wait_all_ranks=False):
         self.barrier().wait()
@@ -178,7 +191,7 @@ class ProcessGroupTandem(dist.ProcessGroup):
         return self._start("all_gather", source, output, [output])
 
     def allgather(self, outputs, inputs, opts=None):
-        return _joined([self._gather_list(parts, one, outputs) for parts, one in zip(outputs, inputs)], outputs)
+        return _for_native(_joined([self._gather_list(parts, one, outputs) for parts, one in zip(outputs, inputs)], outputs))
 
     def _gather_list(self, parts, source, results):
         counts = [one.numel() for one in parts]
