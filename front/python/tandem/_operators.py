@@ -16,7 +16,7 @@ def _wanted(operator, row, why):
 
 def _order(table):
     """Inputs first (those that must be given before the others), then results, numbers, words, lists."""
-    rank = {"input": 0, "inout": 0, "option": 1, "option_inout": 1, "output": 2, "option_output": 2}
+    rank = {"inout": -1, "input": 0, "option": 1, "option_inout": 1, "output": 2, "option_output": 2}
     rows = sorted(table["operands"], key=lambda row: (rank[row["role"]], row["role"] == "input" and row["name"] == "gamma"))
     return rows
 
@@ -77,7 +77,7 @@ class _Operator:
     """What a function knows about its table."""
 
     def __init__(self, table):
-        self.name = table["name"]
+        self.name, self.between_ranks = table["name"], table["between_ranks"]
         self.names = [row["name"] for row in _order(table) if row["role"] in ("input", "inout")]
         self.inputs = [row for row in table["operands"] if row["role"] not in ("output", "option_output")]
         self.outputs = [row for row in table["operands"] if row["role"] in ("output", "option_output")]
@@ -151,7 +151,8 @@ class _Operator:
 
     def __call__(self, positional, given):
         given = self.arguments(positional, given)
-        group, device, dtype = given.pop("group", None), given.pop("device", 0), given.pop("dtype", None)
+        group = given.pop("group", None) if self.between_ranks else None
+        device, dtype = given.pop("device", 0), given.pop("dtype", None)
         self.results(given, dtype, group)
         _tandem.call(self.name, given, getattr(group, "_handle", group), device)
         results = [given[row["name"]] for row in self.outputs if given.get(row["name"]) is not None]
