@@ -124,8 +124,15 @@ requires std::derived_from<Op, MmCall> Extras<Op> extras_of() {
   static const auto set = [](Op& op, size_t value) {
     if (value > 0) op.math = value == 1 ? Math::exact : Math::fast;
   };
-  Extras<Op> extras{{{{"math", "of the products; default: what TANDEM_MATH says", {"default", "exact", "fast"}}, set}},
-                    {}};
+  static const auto reduce = [](Op& op, size_t value) {
+    constexpr std::string_view kNames[] = {"sum", "prod", "max", "min", "avg"};
+    op.reduction = kNames[value];
+  };
+  Extras<Op> extras;
+  extras.choices = {{{"math", "of the products; default: what TANDEM_MATH says", {"default", "exact", "fast"}}, set}};
+  if (std::same_as<Op, MmAllReduceCall>) {
+    extras.choices.push_back({{"reduction", "over ranks", {"sum", "prod", "max", "min", "avg"}}, reduce});
+  }
   if (!std::same_as<Op, MmAllReduceCall>) {
     extras.lists.push_back({{"counts", "rows of each rank; none: even parts"}, set_list<&Op::counts, Op>});
   }

@@ -26,6 +26,15 @@ constexpr Field<Op> kReduced[] = {
     {{"gamma", Role::option, kFloats, "n", "weight of the norm"}, &Op::gamma},
     {{"y", Role::output, kFloats, "", "the sum (+ residual)"}, &Op::y},
     {{"norm", Role::option_output, "=y", "=y", "rms_norm of y"}, &Op::norm},
+    {{"wire_first", Role::option, kFloats, "n | 1 n", "partial sums travel in int8: scales of the way there"},
+     &Op::wire_first},
+    {{"wire_second", Role::option, kFloats, "n | 1 n", "and of the way back"}, &Op::wire_second},
+    {{"quant_scale", Role::option, kFloats, "1 | n", "quantised norm: fixed scale"}, &Op::quant_scale},
+    {{"quant_offset", Role::option, kFloats, "1 | n", "quantised norm: zero point"}, &Op::quant_offset},
+    {{"quant_smooth", Role::option, kFloats, "n", "quantised norm: factors before it, scale by row"},
+     &Op::quant_smooth},
+    {{"quant_y", Role::option_output, "i8", "=y", "the quantised norm"}, &Op::quant_y},
+    {{"quant_row_scale", Role::option_output, "f32", "rows..", "of each row of quant_y"}, &Op::quant_row_scale},
 };
 
 template <class Op>
@@ -66,9 +75,14 @@ MmAllReduce product_of(const MmCall& call) {
   op.quant = quant_of(call);
   op.math = call.math;
   op.group = call.group;
+  op.reduction = call.reduction;
+  if (call.wire_first.present() || call.wire_second.present()) op.wire = {call.wire_first, call.wire_second};
   if (!call.experts.empty()) op.experts = {call.experts, call.expert, call.weight, call.expert_scale, call.token};
-  if (call.residual.present() || call.gamma.present() || call.norm.present()) {
+  if (call.residual.present() || call.gamma.present() || call.norm.present() || call.quant_y.present()) {
     op.then = {call.residual, call.gamma, call.epsilon, call.norm, call.residual_replicated};
+  }
+  if (call.quant_y.present()) {
+    op.then->quant = {call.quant_y, call.quant_scale, call.quant_offset, call.quant_row_scale, call.quant_smooth};
   }
   return op;
 }

@@ -19,11 +19,14 @@ struct MmCall {
   std::vector<TensorView> experts, expert_scale;
   TensorView expert, weight;
   TensorView residual, gamma, y, norm, gathered;
+  TensorView wire_first, wire_second;                                            // int8 between ranks
+  TensorView quant_y, quant_scale, quant_offset, quant_row_scale, quant_smooth;  // of the norm
   int64_t group_size = 0, x2_panel = 0;
   double epsilon = 1e-6;
   bool residual_replicated = false;
   std::vector<int64_t> counts;
   std::optional<Math> math;
+  std::string_view reduction = "sum";
   std::string_view group;
 };
 struct MmAllReduceCall : MmCall {};
