@@ -99,6 +99,39 @@ def cpp_example(op, struct, header, case):
     return "```cpp\n" + "\n".join(lines) + "\n```"
 
 
+NUMPY = {"f32": "np.float32", "f16": "np.float16", "f64": "np.float64", "i8": "np.int8", "u8": "np.uint8",
+         "i16": "np.int16", "i32": "np.int32", "i64": "np.int64", "u64": "np.uint64"}
+BROUGHT = ("cast", "moe_expert_tokens", "trans_quant_param", "transdata")  # operators whose results do not follow
+
+
+def python_array(one):
+    """Text that makes an array like a case's operand."""
+    dims = ", ".join(str(dim) for dim in one["dims"]) + ("," if len(one["dims"]) == 1 else "")
+    if one["dtype"] == "bf16":
+        return f'tandem.view(np.zeros(({dims}), np.uint16), "bf16")'
+    if one["dtype"] == "i4":
+        return f'tandem.view(np.zeros(({dims}), np.uint8), "i4", ({dims}))'
+    return f"np.zeros(({dims}), {NUMPY[one['dtype']]})"
+
+
+def python_example(op, case):
+    tensors, lines, given = case.get("tensors", {}), ["import numpy as np", "import tandem", ""], []
+    for operand in op["operands"]:
+        name = operand["name"]
+        if name not in tensors or ("output" in operand["role"] and op["name"] not in BROUGHT):
+            continue
+        lines.append(f"{name} = {python_array(described(tensors, name))}")
+        given.append(f"{name}=[{name}]" if operand["list"] else f"{name}={name}")
+    for name in ("lengths", "query_lengths", "ends"):
+        if "values" in tensors.get(name, {}):
+            count = tensors[name]["dims"][0]
+            given.append(f"{name}={(tensors[name]['values'] * count)[:count]}")
+    members = {number["name"] for number in op["numbers"]}
+    given += [f"{name}={value!r}" for name, value in case.get("numbers", {}).items() if name in members]
+    given += [f'{name}="{value.lower()}"' for name, value in case.get("words", {}).items()]
+    return "```python\n" + "\n".join(lines) + f"\nresult = tandem.{op['name']}({', '.join(given)})\n```"
+
+
 def prototypes(source):
     """Prototypes of the first phases, by vendor function."""
     found = {}
@@ -132,6 +165,7 @@ def operator_page(op, struct, entry, examples, forms, known):
              "[errors](../errors.md) lists the codes of the interfaces.\n\n")
     if examples:
         text += "## C++\n" + cpp_example(op, struct, header, examples[0]) + "\n\n"
+        text += "## Python\n" + python_example(op, examples[0]) + "\n\n"
     if forms:
         text += "## aclnn\nThe same bits through\n" + vendor_example(sorted(forms), known) + "\n\n"
     return text + f"Cases: `tests/cases`; random ones: `tandem check --operator {op['name']}`.\n"

@@ -2,7 +2,9 @@
 """What a program sees of the package: arrays, results, errors, documentation, hostile arguments."""
 import gc
 import inspect
+import re
 import unittest
+from pathlib import Path
 
 import numpy as np
 
@@ -103,6 +105,16 @@ class Documentation(unittest.TestCase):
             self.assertIn("Example", function.__doc__)
             self.assertIn("Raises", inspect.getdoc(function))
             self.assertTrue(inspect.signature(function).parameters)
+
+
+    def test_the_examples_of_the_pages_run(self):
+        ran = 0
+        for page in sorted((Path(__file__).parents[2] / "docs/operators").glob("*.md")):
+            for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+                with self.subTest(page.stem):
+                    exec(compile(block, page.name, "exec"), {})
+                    ran += 1
+        self.assertGreaterEqual(ran, 20)
 
 
 HOSTILE = [None, 0, -1, 2**70, 1e300, float("nan"), "x", b"x", [], [1], (), {}, object(), True,
