@@ -42,6 +42,7 @@ std::vector<Step> parse_steps(const json& object, int status, bool strict) {
   for (const json& step : object.at("steps")) {
     steps.push_back(
         {step.at("do"), step.value("executor", "a"), step.value("workspace", "own"), parse_status(step, strict)});
+    if (strict && steps.back().action == "plan" && steps.back().status != 0) break;  // there is nothing to go on with
   }
   return steps;
 }

@@ -20,7 +20,7 @@ struct Override {
 };
 
 struct Step {
-  std::string action;             // plan run sync check clear untouched repeatable destroy "drop descriptors"
+  std::string action;             // plan run sync check clear untouched pack repeatable destroy "drop descriptors"
   std::string executor = "a";     // name of an executor, or none
   std::string workspace = "own";  // own null zero none short
   int status = 0;

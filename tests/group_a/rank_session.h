@@ -49,6 +49,7 @@ class RankSession {
   std::string plan(const Step& step);
   std::string run(const Step& step);
   std::string sync();
+  std::string pack();
   std::string check();
   std::string untouched() const;
   std::string simple(const Step& step);
