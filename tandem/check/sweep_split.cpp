@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tandem/check/sweep_split.h"
 
+#include <algorithm>
+#include <functional>
+
 #include "tandem/ops/all_gather_mm.h"
 #include "tandem/ops/mm_reduce_scatter.h"
 
@@ -47,13 +50,14 @@ Expected<Plan> plan_rank(const Problem& p, Rank& rank, int index, int64_t first,
   auto device = Device::get(index);
   if (!device) return fail(device.error());
   const int64_t count = counts[static_cast<size_t>(index)];
+  const bool even = std::adjacent_find(counts.begin(), counts.end(), std::not_equal_to<>()) == counts.end();
   if (split == Split::scattered) {
     MmReduceScatter op = scattered(rank, first, count);
-    op.counts = counts;
+    if (!even) op.counts = counts;
     return plan(op, **device);
   }
   AllGatherMm op = gathered(p, rank, first, count);
-  op.counts = counts;
+  if (!even) op.counts = counts;
   return plan(op, **device);
 }
 

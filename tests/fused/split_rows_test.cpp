@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "tandem/check/fused_group.h"
+#include "tandem/check/sweep_split.h"
 #include "tandem/ops/all_gather_mm.h"
 #include "tandem/ops/mm_reduce_scatter.h"
 #include "tests/fused/checks.h"
@@ -38,12 +38,6 @@ TensorView rows_of(const TensorView& whole, int64_t first, int64_t count) {
   return make_tensor(data, whole.dtype, {count, columns});
 }
 
-Bytes part_of(const Bytes& whole, DType dtype, int64_t columns, int64_t first, int64_t count) {
-  if (whole.empty()) return {};
-  const auto begin = whole.begin() + static_cast<int64_t>(dtype_bytes(dtype, first * columns));
-  return {begin, begin + static_cast<int64_t>(dtype_bytes(dtype, count * columns))};
-}
-
 template <class Op>
 Expected<Plan> plan_on(const Op& op, int rank) {
   auto device = Device::get(rank);
@@ -69,23 +63,6 @@ MmReduceScatter scattered(Call& call, int64_t first, int64_t count) {
   return op;
 }
 
-Expected<std::vector<Rank>> scatter(CppGroup& group, const Problem& p, const std::vector<int64_t>& counts, bool even) {
-  std::vector<Rank> ranks(static_cast<size_t>(p.ranks));
-  std::vector<Plan> plans;
-  const auto starts = starts_of(counts);
-  for (size_t rank = 0; rank < ranks.size(); ++rank) {
-    ranks[rank].data = make_rank(p, static_cast<int>(rank));
-    ranks[rank].call = make_call(p, ranks[rank].data, group.name());
-    MmReduceScatter op = scattered(ranks[rank].call, starts[rank], counts[rank]);
-    if (!even) op.counts = counts;
-    auto planned = plan_on(op, static_cast<int>(rank));
-    if (!planned) return fail(planned.error());
-    plans.push_back(std::move(*planned));
-  }
-  if (Status status = group.run_plans(plans); !status) return fail(status.error());
-  return ranks;
-}
-
 // The rows of one rank of a problem on one rank.
 AllGatherMm gathering(const Problem& p, Rank& rank, int64_t first, int64_t count) {
   AllGatherMm op{rank.call.op, {}, {}};
@@ -98,27 +75,6 @@ AllGatherMm gathering(const Problem& p, Rank& rank, int64_t first, int64_t count
   return op;
 }
 
-Expected<std::vector<Rank>> gather(CppGroup& group, const Problem& one, const std::vector<int64_t>& counts, bool even) {
-  std::vector<Rank> ranks(counts.size());
-  std::vector<Plan> plans;
-  const auto starts = starts_of(counts);
-  for (size_t rank = 0; rank < ranks.size(); ++rank) {
-    ranks[rank].data = make_rank(one, 0);
-    ranks[rank].call = make_call(one, ranks[rank].data, group.name());
-    AllGatherMm op = gathering(one, ranks[rank], starts[rank], counts[rank]);
-    if (!even) op.counts = counts;
-    auto planned = plan_on(op, static_cast<int>(rank));
-    if (!planned) return fail(planned.error());
-    plans.push_back(std::move(*planned));
-  }
-  if (Status status = group.run_plans(plans); !status) return fail(status.error());
-  return ranks;
-}
-
-bool is_even(const std::vector<int64_t>& counts) {
-  return std::adjacent_find(counts.begin(), counts.end(), std::not_equal_to<>()) == counts.end();
-}
-
 void expect_scattered(const json& member, const std::vector<int64_t>& counts, size_t window) {
   Problem p = parse_problem(member);
   p.ranks = static_cast<int>(counts.size());
@@ -128,16 +84,9 @@ void expect_scattered(const json& member, const std::vector<int64_t>& counts, si
   ASSERT_TRUE(group) << group.error().message;
   const auto whole = group->run(p, make_ranks(p));
   ASSERT_TRUE(whole) << whole.error().message;
-  const auto ranks = scatter(*group, p, counts, is_even(counts));
-  ASSERT_TRUE(ranks) << ranks.error().message;
-  const auto starts = starts_of(counts);
-  for (size_t rank = 0; rank < counts.size(); ++rank) {
-    const Outputs &got = (*ranks)[rank].call.out, &wanted = (*whole)[rank];
-    EXPECT_EQ(part_of(got.y, p.output, p.n, starts[rank], counts[rank]),
-              part_of(wanted.y, p.output, p.n, starts[rank], counts[rank]));
-    EXPECT_EQ(part_of(got.norm, p.output, p.n, starts[rank], counts[rank]),
-              part_of(wanted.norm, p.output, p.n, starts[rank], counts[rank]));
-  }
+  const auto got = run_split(*group, p, counts, Split::scattered);
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_TRUE(*got == whole->front());
 }
 
 void expect_gathered(const json& member, const std::vector<int64_t>& counts, size_t window) {
@@ -150,13 +99,9 @@ void expect_gathered(const json& member, const std::vector<int64_t>& counts, siz
   ASSERT_TRUE(alone && group);
   const auto whole = alone->run(one, make_ranks(one));
   ASSERT_TRUE(whole) << whole.error().message;
-  const auto ranks = gather(*group, one, counts, is_even(counts));
-  ASSERT_TRUE(ranks) << ranks.error().message;
-  for (const Rank& rank : *ranks) {
-    EXPECT_EQ(rank.call.out.y, whole->front().y);
-    EXPECT_EQ(rank.call.out.norm, whole->front().norm);
-    EXPECT_EQ(rank.gathered, operand(rank.data, "x1").bytes);
-  }
+  const auto got = run_split(*group, one, counts, Split::gathered);
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_TRUE(*got == whole->front());
 }
 
 void expect_all(const std::string& name, void (*expect)(const json&, const std::vector<int64_t>&, size_t)) {
