@@ -247,6 +247,30 @@ class ProcessGroupTandem(dist.ProcessGroup):
         return self._start("reduce_scatter_v", source, output, [output], op=_operation(opts), counts=list(counts),
                            displacements=_starts(counts))
 
+    # --- the same by the names of later releases of torch
+
+    def all_gather_single(self, output, source, opts=None):
+        return self._allgather_base(output, source, opts)
+
+    def all_gather_single_coalesced(self, outputs, inputs, opts=None):
+        return self.allgather_into_tensor_coalesced(outputs, inputs, opts)
+
+    def reduce_scatter_single(self, output, source, opts=None):
+        return self._reduce_scatter_base(output, source, opts)
+
+    def reduce_scatter_single_coalesced(self, outputs, inputs, opts=None):
+        return self.reduce_scatter_tensor_coalesced(outputs, inputs, opts)
+
+    def all_to_all_single(self, output, source, output_splits, input_splits, opts=None):
+        return self.alltoall_base(output, source, output_splits, input_splits, opts)
+
+    def gather_single(self, output, source, opts=None):
+        root = getattr(opts, "rootRank", 0)
+        return self._start("gather", source, output if self.rank() == root else None, [output], root=root)
+
+    def set_timeout(self, timeout):
+        self._timeout = timeout
+
     # --- everyone to everyone, and messages
 
     def alltoall_base(self, output, source, output_splits, input_splits, opts=None):
