@@ -217,16 +217,20 @@ Status Decoder::run(std::span<const int32_t> tokens, int64_t first, std::span<co
     attend(index, rows, lane);
     if (auto status = plans.attention.execute(workspace_, lane); !status) return status;
     if (layer.sparse) route(layer, rows, lane);
+    if (layer.sparse && probe_.routed) {
+      probe_.routed(index, {reinterpret_cast<const int32_t*>(expert_.data), static_cast<size_t>(rows * c_.top_k)});
+    }
     expand(layer, rows, lane);
     if (auto status = plans.ffn.execute(workspace_, lane); !status) return status;
+    if (probe_.hidden) probe_.hidden(index, hidden_.data);
   }
   return {};
 }
 
-void Decoder::logits(int64_t row, float* to, Lane& lane) const {
+void Decoder::logits(int64_t first, int64_t rows, float* to, Lane& lane) const {
   GemmArgs args = product(model_.head, model_.dtype);
-  args.m = 1;
-  args.x = norm_.at(row);
+  args.m = rows;
+  args.x = norm_.at(first);
   args.x_row_bytes = norm_.row_bytes;
   args.y = to;
   args.y_row_bytes = model_.head.n * static_cast<int64_t>(sizeof(float));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -19,6 +20,12 @@ namespace tandem {
 class Device;
 struct KernelTable;
 
+// Looks at what a step computed, on the stream's worker; members may be empty.
+struct Probe {
+  std::function<void(size_t layer, std::span<const int32_t> experts)> routed;  // rows x top_k, rising in a row
+  std::function<void(size_t layer, const std::byte* rows)> hidden;             // after the layer, in the model's type
+};
+
 // The decoder of one rank: embedding, blocks, final norm, logits. Activations stay in buffers of fixed place, so the
 // plans of a row count are made once.
 class Decoder {
@@ -33,8 +40,10 @@ class Decoder {
   // One step on a stream's worker: `tokens` stand at positions first, first + 1, .. of the sequence of `table`, whose
   // blocks are reserved and rows prepared.
   Status run(std::span<const int32_t> tokens, int64_t first, std::span<const int32_t> table, Lane& lane);
-  // Logits after row `row` of the last step: one f32 per entry of the vocabulary.
-  void logits(int64_t row, float* to, Lane& lane) const;
+  // Logits after rows [first, first + rows) of the last step: one f32 per entry of the vocabulary each.
+  void logits(int64_t first, int64_t rows, float* to, Lane& lane) const;
+  // What looks on from the next step on.
+  void observe(Probe probe) { probe_ = std::move(probe); }
   size_t bytes() const { return memory_.bytes(); }
 
  private:
@@ -74,6 +83,7 @@ class Decoder {
   std::byte *query_ = nullptr, *key_ = nullptr;  // what attention reads: in qkv_, or in heads_ after the head norms
   int64_t query_row_bytes_ = 0;
   std::map<int64_t, std::vector<LayerPlans>> plans_;
+  Probe probe_;
   std::vector<std::byte> workspace_;
 
   // Of the step under way.

@@ -6,27 +6,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "tandem/comm/communicator.h"
-#include "tandem/exec/device.h"
-#include "tandem/exec/stream.h"
 #include "tandem/exec/wait.h"
 #include "tandem/kernels/table.h"
-#include "tandem/llm/block.h"
+#include "tandem/llm/generator_state.h"
 #include "tandem/llm/sampler.h"
 #include "tandem/llm/sha256.h"
 
 namespace tandem {
-
-struct Generator::State {
-  std::shared_ptr<Communicator> comm;
-  Device* device = nullptr;
-  std::unique_ptr<Model> model;
-  int64_t positions = 0;
-  KvCache cache;
-  RopeTable rope;
-  std::unique_ptr<Decoder> decoder;
-  std::unique_ptr<Stream> stream;  // last: its tasks use all of the above
-};
 
 namespace {
 
@@ -109,7 +95,7 @@ class Generation {
       if (wanted >= position_ && wanted < position_ + rows) keep_logits(wanted, lane);
     }
     if (!picks_) return {};
-    decoder_.logits(rows - 1, row_.data(), lane);
+    decoder_.logits(rows - 1, 1, row_.data(), lane);
     if (options_.hash_logits) hash_.update(std::as_bytes(std::span(row_)));
     next_ = sampler_.pick(row_);
     return {};
@@ -118,7 +104,7 @@ class Generation {
   void keep_logits(int64_t position, Lane& lane) {
     std::vector<float>& kept = result_.logits[position];
     kept.resize(row_.size());
-    decoder_.logits(position - position_, kept.data(), lane);
+    decoder_.logits(position - position_, 1, kept.data(), lane);
   }
 
   Decoder& decoder_;
@@ -168,19 +154,24 @@ Expected<std::unique_ptr<Generator>> Generator::create(const Setup& setup, std::
   return generator;
 }
 
-Expected<GenerateResult> Generator::run(const GenerateOptions& options) {
-  const ModelConfig& config = state_->model->config;
-  if (options.prompt.empty()) return fail(ErrorCode::invalid_argument, "generate: prompt is empty, one token wanted");
-  if (std::cmp_greater(options.prompt.size(), state_->positions)) {
-    return fail(ErrorCode::invalid_argument, fmt::format("generate: prompt has {} tokens, at most {} wanted (context)",
-                                                         options.prompt.size(), state_->positions));
+Status Generator::State::check(std::span<const int32_t> prompt) const {
+  if (prompt.empty()) return fail(ErrorCode::invalid_argument, "generate: prompt is empty, one token wanted");
+  if (std::cmp_greater(prompt.size(), positions)) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("generate: prompt has {} tokens, at most {} wanted (context)", prompt.size(), positions));
   }
-  for (const int32_t token : options.prompt) {
-    if (token >= 0 && token < config.vocabulary) continue;
+  for (const int32_t token : prompt) {
+    if (token >= 0 && token < model->config.vocabulary) continue;
     return fail(ErrorCode::invalid_argument,
                 fmt::format("generate: prompt token {}, a value in [0, {}) wanted (tokenizer and model disagree)",
-                            token, config.vocabulary));
+                            token, model->config.vocabulary));
   }
+  return {};
+}
+
+Expected<GenerateResult> Generator::run(const GenerateOptions& options) {
+  const ModelConfig& config = state_->model->config;
+  if (auto status = state_->check(options.prompt); !status) return fail(status.error());
   return Generation(*state_->decoder, state_->cache, *state_->stream, config, options).run(state_->positions);
 }
 
