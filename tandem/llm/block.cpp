@@ -12,22 +12,8 @@
 namespace tandem {
 namespace {
 
-// Products that are not split along k sum their whole k in this many leaves.
-constexpr int kLeaves = 8;
-
 // Root and quotient are correctly rounded everywhere.
 float attention_scale(int64_t head_dim) { return static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim))); }
-
-GemmArgs product(const PackedWeight& weight, DType dtype) {
-  GemmArgs args;
-  args.n = weight.n;
-  args.k = weight.k;
-  args.leaves = kLeaves;
-  args.x_dtype = dtype;
-  args.w = weight.weight;
-  args.y_dtype = dtype;
-  return args;
-}
 
 }  // namespace
 
@@ -47,13 +33,12 @@ void Decoder::embed(std::span<const int32_t> tokens, Lane& lane) {
 }
 
 void Decoder::project_qkv(const LayerWeights& layer, int64_t rows, Lane& lane) {
-  GemmArgs args = product(layer.qkv, model_.dtype);
-  args.m = rows;
-  args.x = norm_.data;
-  args.x_row_bytes = norm_.row_bytes;
-  args.y = qkv_.data;
-  args.y_row_bytes = qkv_.row_bytes;
-  kernels_.gemm.run(args, lane);
+  std::byte* y = qkv_.data;
+  for (const Linear& linear : layer.qkv) {
+    const Operand x = operand(linear, norm_, norm_rounded_, rows, lane);
+    multiply(linear, x, rows, {.y = y, .row_bytes = qkv_.row_bytes, .dtype = model_.dtype}, lane);
+    y += linear.packed.n * element_;
+  }
 }
 
 void Decoder::normalise_heads(const LayerWeights& layer, int64_t rows, Lane& lane) {
@@ -131,18 +116,13 @@ void Decoder::attend(size_t layer, int64_t rows, Lane& lane) {
     args.scale = attention_scale(c_.head_dim);
     kernels_.attention.paged(args, lane);
   }
+  operand(model_.layers[layer].output, attention_, attention_rounded_, rows, lane);
 }
 
 // Every rank computes the same choice from the same bits.
 void Decoder::route(const LayerWeights& layer, int64_t rows, Lane& lane) {
-  GemmArgs args = product(layer.router, model_.dtype);
-  args.m = rows;
-  args.x = norm_.data;
-  args.x_row_bytes = norm_.row_bytes;
-  args.y = router_.data;
-  args.y_row_bytes = router_.row_bytes;
-  args.y_dtype = DType::f32;
-  kernels_.gemm.run(args, lane);
+  const Operand x = operand(layer.router, norm_, norm_rounded_, rows, lane);
+  multiply(layer.router, x, rows, {.y = router_.data, .row_bytes = router_.row_bytes, .dtype = DType::f32}, lane);
   TopKArgs choice;
   choice.rows = rows;
   choice.experts = c_.experts;
@@ -155,35 +135,36 @@ void Decoder::route(const LayerWeights& layer, int64_t rows, Lane& lane) {
 }
 
 // gate and up of one expert for the (row, choice) pairs that chose it; of a dense ffn for all rows.
-void Decoder::expand_expert(const PackedWeight& gate_up, int32_t expert, int64_t pairs, Lane& lane) {
+void Decoder::expand_expert(const FfnWeights& ffn, int32_t expert, int64_t rows, Lane& lane) {
   const auto* chosen = reinterpret_cast<const int32_t*>(expert_.data);
   const int64_t choices = expert < 0 ? 1 : c_.top_k;
-  const int64_t row_bytes = gate_up.n * element_;
-  int64_t count = 0;
-  for (int64_t pair = 0; pair < pairs; ++pair) {
-    if (expert >= 0 && chosen[pair] != expert) continue;
-    x_rows_[static_cast<size_t>(count)] = norm_.at(pair / choices);
-    y_rows_[static_cast<size_t>(count)] = gate_up_.data + pair * row_bytes;
-    ++count;
+  const int64_t row_bytes = 2 * ffn.down.packed.k * element_;
+  int64_t offset = 0;
+  for (const Linear& linear : ffn.gate_up) {
+    const Operand x = operand(linear, norm_, norm_rounded_, rows, lane);
+    size_t count = 0;
+    for (int64_t pair = 0; pair < rows * choices; ++pair) {
+      if (expert >= 0 && chosen[pair] != expert) continue;
+      x_rows_[count] = x.rows.at(pair / choices);
+      y_rows_[count] = gate_up_.data + pair * row_bytes + offset;
+      if (x.token != nullptr) tokens_[count] = x.token[pair / choices];
+      ++count;
+    }
+    const Target target{.dtype = model_.dtype,
+                        .x_rows = x_rows_.data(),
+                        .y_rows = y_rows_.data(),
+                        .token = x.token != nullptr ? tokens_.data() : nullptr};
+    multiply(linear, x, static_cast<int64_t>(count), target, lane);
+    offset += linear.packed.n * element_;
   }
-  if (count == 0) return;
-  GemmArgs args = product(gate_up, model_.dtype);
-  args.m = count;
-  args.x_rows = x_rows_.data();
-  args.y_rows = y_rows_.data();
-  kernels_.gemm.run(args, lane);
 }
 
 void Decoder::expand(const LayerWeights& layer, int64_t rows, Lane& lane) {
-  const int64_t columns = layer.ffn.front().down.k;
+  const int64_t columns = layer.ffn.front().down.packed.k;
   if (columns == 0) return;
   const int64_t pairs = layer.sparse ? rows * c_.top_k : rows;
-  if (layer.sparse) {
-    for (size_t expert = 0; expert < layer.ffn.size(); ++expert) {
-      expand_expert(layer.ffn[expert].gate_up, static_cast<int32_t>(expert), pairs, lane);
-    }
-  } else {
-    expand_expert(layer.ffn.front().gate_up, -1, pairs, lane);
+  for (size_t expert = 0; expert < layer.ffn.size(); ++expert) {
+    expand_expert(layer.ffn[expert], layer.sparse ? static_cast<int32_t>(expert) : -1, rows, lane);
   }
   SwigluArgs args;
   args.rows = pairs;
@@ -195,6 +176,7 @@ void Decoder::expand(const LayerWeights& layer, int64_t rows, Lane& lane) {
   args.y_row_bytes = columns * element_;
   args.dtype = model_.dtype;
   kernels_.moe.swiglu(args, lane);
+  operand(layer.ffn.front().down, {inner_.data, args.y_row_bytes}, inner_rounded_, pairs, lane);
 }
 
 Status Decoder::run(std::span<const int32_t> tokens, int64_t first, std::span<const int32_t> table, Lane& lane) {
@@ -228,14 +210,10 @@ Status Decoder::run(std::span<const int32_t> tokens, int64_t first, std::span<co
 }
 
 void Decoder::logits(int64_t first, int64_t rows, float* to, Lane& lane) const {
-  GemmArgs args = product(model_.head, model_.dtype);
-  args.m = rows;
-  args.x = norm_.at(first);
-  args.x_row_bytes = norm_.row_bytes;
-  args.y = to;
-  args.y_row_bytes = model_.head.n * static_cast<int64_t>(sizeof(float));
-  args.y_dtype = DType::f32;
-  kernels_.gemm.run(args, lane);
+  const int64_t row_bytes = model_.head.packed.n * static_cast<int64_t>(sizeof(float));
+  const Operand x{{norm_.at(first), norm_.row_bytes}, model_.dtype, nullptr};
+  const Target target{.y = reinterpret_cast<std::byte*>(to), .row_bytes = row_bytes, .dtype = DType::f32};
+  multiply(model_.head, x, rows, target, lane);
 }
 
 }  // namespace tandem

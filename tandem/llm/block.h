@@ -18,6 +18,7 @@
 namespace tandem {
 
 class Device;
+struct MmAllReduce;
 struct KernelTable;
 
 // Looks at what a step computed, on the stream's worker; members may be empty.
@@ -57,16 +58,43 @@ class Decoder {
     std::byte* at(int64_t row) const { return data + row * row_bytes; }
   };
 
+  // Rows of activations with room for them as integers.
+  struct Rounded {
+    Rows integers, token;
+  };
+  // What a linear layer multiplies: floats, or integers with a scale for each row.
+  struct Operand {
+    Rows rows;
+    DType dtype = DType::none;
+    const float* token = nullptr;
+  };
+  // Where a product goes: rows at y, or y_rows; x_rows pick rows of the operand where they are given.
+  struct Target {
+    std::byte* y = nullptr;
+    int64_t row_bytes = 0;
+    DType dtype = DType::none;
+    const void* const* x_rows = nullptr;
+    void* const* y_rows = nullptr;
+    const float* token = nullptr;  // of the picked rows
+  };
+
   Status take(Rows& rows, int64_t columns, DType dtype, int64_t per_row = 1);
+  Status take(Rounded& rounded, int64_t columns, bool wanted, int64_t per_row = 1);
+  Status allocate_rounded(int64_t columns, int64_t choices);
+  Expected<Plan> plan_tail(MmAllReduce op, const void* gamma, int64_t rows);
+  Expected<Plan> plan_dense(const Linear& linear, const Rows& x, const Rounded& rounded, const void* gamma,
+                            int64_t rows);
   Expected<Plan> plan_attention(const LayerWeights& layer, int64_t rows);
   Expected<Plan> plan_ffn(size_t layer, int64_t rows);
+  Operand operand(const Linear& linear, const Rows& x, Rounded& room, int64_t rows, Lane& lane);
+  void multiply(const Linear& linear, const Operand& x, int64_t rows, const Target& target, Lane& lane) const;
   void project_qkv(const LayerWeights& layer, int64_t rows, Lane& lane);
   void normalise_heads(const LayerWeights& layer, int64_t rows, Lane& lane);
   void store_keys_and_values(size_t layer, int64_t rows);
   void attend(size_t layer, int64_t rows, Lane& lane);
   void route(const LayerWeights& layer, int64_t rows, Lane& lane);
   void expand(const LayerWeights& layer, int64_t rows, Lane& lane);
-  void expand_expert(const PackedWeight& gate_up, int32_t expert, int64_t pairs, Lane& lane);
+  void expand_expert(const FfnWeights& ffn, int32_t expert, int64_t rows, Lane& lane);
   void embed(std::span<const int32_t> tokens, Lane& lane);
 
   const Model& model_;
@@ -80,6 +108,8 @@ class Decoder {
 
   WeightStore memory_;
   Rows hidden_, norm_, qkv_, heads_, attention_, gate_up_, inner_, router_, expert_, weight_;
+  Rounded norm_rounded_, attention_rounded_, inner_rounded_;
+  Rows wide_;  // products before their bias
   std::byte *query_ = nullptr, *key_ = nullptr;  // what attention reads: in qkv_, or in heads_ after the head norms
   int64_t query_row_bytes_ = 0;
   std::map<int64_t, std::vector<LayerPlans>> plans_;
@@ -92,6 +122,7 @@ class Decoder {
   std::vector<const int32_t*> tables_;
   std::vector<const void*> x_rows_;
   std::vector<void*> y_rows_;
+  std::vector<float> tokens_;
 };
 
 }  // namespace tandem

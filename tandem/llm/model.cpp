@@ -8,8 +8,7 @@
 #include <initializer_list>
 #include <utility>
 
-#include "tandem/kernels/pack.h"
-#include "tandem/llm/weights.h"
+#include "tandem/llm/linear_load.h"
 
 namespace tandem {
 namespace {
@@ -17,20 +16,14 @@ namespace {
 constexpr size_t kBlockBytes = size_t{8} << 20;
 constexpr size_t kAlign = 64;
 
-// Rows [rows.first, rows.end()) of a tensor (out, in).
-struct RowsOf {
-  std::string name;
-  int64_t out;
-  Range rows;
-};
-
 struct FfnNames {
   std::string gate, up, down;
 };
 
 class Loader {
  public:
-  Loader(const Checkpoint& checkpoint, Model& model) : checkpoint_(checkpoint), model_(model), c_(model.config) {}
+  Loader(const Checkpoint& checkpoint, const Description& description, Model& model)
+      : checkpoint_(checkpoint), linears_(checkpoint, description, model), model_(model), c_(model.config) {}
 
   Status run() {
     if (auto status = load_embedding(); !status) return status;
@@ -41,20 +34,10 @@ class Loader {
   }
 
  private:
-  Expected<const StoredTensor*> find(const std::string& name, std::initializer_list<int64_t> shape) {
-    auto tensor = checkpoint_.require(name, shape);
-    if (!tensor) return tensor;
-    if (model_.dtype == DType::none) model_.dtype = (*tensor)->dtype;
-    if ((*tensor)->dtype == model_.dtype) return tensor;
-    return fail(ErrorCode::unsupported,
-                fmt::format("checkpoint: tensor {} is {}, {} like model.embed_tokens.weight wanted", name,
-                            dtype_name((*tensor)->dtype), dtype_name(model_.dtype)));
-  }
-
   size_t bytes_of(int64_t elements) const { return dtype_bytes(model_.dtype, elements); }
 
   Status load_vector(const std::string& name, int64_t size, const void*& target) {
-    const auto tensor = find(name, {size});
+    const auto tensor = linears_.find(name, {size});
     if (!tensor) return fail(tensor.error());
     auto memory = model_.store.take(bytes_of(size));
     if (!memory) return fail(memory.error());
@@ -62,51 +45,23 @@ class Loader {
     return checkpoint_.read_rows(**tensor, 0, size, {*memory, bytes_of(size)});
   }
 
-  Status pack(const Weight& from, int64_t k, int64_t n, PackedWeight& target) {
-    target = {{nullptr, model_.dtype, 0, 0, kPanel}, k, n};
-    if (k == 0 || n == 0) return {};
-    auto memory = model_.store.take(packed_bytes(model_.dtype, k, n));
-    if (!memory) return fail(memory.error());
-    target.weight = pack_weight(from, k, n, *memory);
-    return {};
+  // Column parallel: some of the outputs.
+  static LinearCut rows_of(const std::string& name, int64_t out, int64_t in, Range rows) {
+    return {name, out, in, rows, {0, in}};
   }
 
-  // Column parallel: rows of several (out, in) tensors become neighbouring columns of one weight (in, n).
-  Status pack_rows(const std::vector<RowsOf>& parts, int64_t in, PackedWeight& target) {
-    int64_t n = 0;
-    for (const RowsOf& part : parts) n += part.rows.count;
-    for (const RowsOf& part : parts) {
-      if (const auto tensor = find(part.name, {part.out, in}); !tensor) return fail(tensor.error());
-    }
-    buffer_.resize(bytes_of(n * in));
-    size_t done = 0;
-    for (const RowsOf& part : parts) {
-      const size_t bytes = bytes_of(part.rows.count * in);
-      const auto to = std::span(buffer_).subspan(done, bytes);
-      const StoredTensor& tensor = *checkpoint_.find(part.name);
-      if (auto status = checkpoint_.read_rows(tensor, part.rows.first, part.rows.count, to); !status) return status;
-      done += bytes;
-    }
-    return pack({buffer_.data(), model_.dtype, 1, in, 0}, in, n, target);
-  }
-
-  // Row parallel: columns of an (out, in) tensor become the k of a weight (columns, out).
-  Status pack_columns(const std::string& name, int64_t out, int64_t in, Range columns, PackedWeight& target) {
-    const auto tensor = find(name, {out, in});
-    if (!tensor) return fail(tensor.error());
-    buffer_.resize(columns.count == 0 ? 0 : bytes_of(out * in));
-    if (columns.count > 0) {
-      if (auto status = checkpoint_.read_rows(**tensor, 0, out, buffer_); !status) return status;
-    }
-    return pack({buffer_.data() + bytes_of(columns.first), model_.dtype, 1, in, 0}, columns.count, out, target);
+  // Row parallel: some of the inputs; one rank adds the bias.
+  LinearCut columns_of(const std::string& name, int64_t out, int64_t in, Range columns) const {
+    return {name, out, in, {0, out}, columns, model_.shard.rank == 0};
   }
 
   Status load_embedding() {
     const std::string name = "model.embed_tokens.weight";
-    const auto tensor = find(name, {c_.vocabulary, c_.hidden});
+    const auto tensor = linears_.find(name, {c_.vocabulary, c_.hidden});
     if (!tensor) return fail(tensor.error());
-    const RowsOf all{c_.tied_embeddings ? name : "lm_head.weight", c_.vocabulary, {0, c_.vocabulary}};
-    if (auto status = pack_rows({all}, c_.hidden, model_.head); !status) return status;
+    const std::string head = c_.tied_embeddings ? "model.embed_tokens" : "lm_head";
+    const LinearCut all = rows_of(head, c_.vocabulary, c_.hidden, {0, c_.vocabulary});
+    if (auto status = linears_.load(all, model_.head); !status) return status;
     if (c_.tied_embeddings) return {};
     const size_t bytes = bytes_of(c_.vocabulary * c_.hidden);
     auto memory = model_.store.take(bytes);
@@ -128,32 +83,41 @@ class Loader {
     const auto columns = [d](Range heads) { return Range{heads.first * d, heads.count * d}; };
     const Range query = columns(model_.shard.query_heads);
     const Range kv = columns(model_.shard.kv_heads);
-    const std::vector<RowsOf> parts = {{prefix + "q_proj.weight", c_.heads * d, query},
-                                       {prefix + "k_proj.weight", c_.kv_heads * d, kv},
-                                       {prefix + "v_proj.weight", c_.kv_heads * d, kv}};
-    if (auto status = pack_rows(parts, c_.hidden, layer.qkv); !status) return status;
-    return pack_columns(prefix + "o_proj.weight", c_.hidden, c_.heads * d, query, layer.output);
+    const std::vector<LinearCut> parts = {rows_of(prefix + "q_proj", c_.heads * d, c_.hidden, query),
+                                          rows_of(prefix + "k_proj", c_.kv_heads * d, c_.hidden, kv),
+                                          rows_of(prefix + "v_proj", c_.kv_heads * d, c_.hidden, kv)};
+    if (auto status = linears_.load_side_by_side(parts, layer.qkv); !status) return status;
+    return linears_.load(columns_of(prefix + "o_proj", c_.hidden, c_.heads * d, query), layer.output);
   }
 
-  Status load_ffn(const FfnNames& names, int64_t width, Range columns, FfnWeights& ffn) {
-    const std::vector<RowsOf> parts = {{names.gate, width, columns}, {names.up, width, columns}};
-    if (auto status = pack_rows(parts, c_.hidden, ffn.gate_up); !status) return status;
-    return pack_columns(names.down, c_.hidden, width, columns, ffn.down);
+  Status load_ffn(const FfnNames& names, int64_t width, Range columns, bool expert, FfnWeights& ffn) {
+    const std::vector<LinearCut> parts = {rows_of(names.gate, width, c_.hidden, columns),
+                                          rows_of(names.up, width, c_.hidden, columns)};
+    if (auto status = linears_.load_side_by_side(parts, ffn.gate_up); !status) return status;
+    LinearCut down = columns_of(names.down, c_.hidden, width, columns);
+    down.float_weights = expert;
+    if (auto status = linears_.load(down, ffn.down); !status) return status;
+    if (!expert || (ffn.down.kind != QuantKind::int8_static && ffn.down.bias == nullptr)) return {};
+    return fail(ErrorCode::unsupported,
+                fmt::format("checkpoint: expert {} is static or has a bias, W8A8_DYNAMIC, weight-only or FLOAT wanted",
+                            names.down));
   }
 
   Status load_experts(const std::string& prefix, LayerWeights& layer) {
     const bool mixtral = c_.names == TensorNames::mixtral;
     const std::string moe = prefix + (mixtral ? "block_sparse_moe." : "mlp.");
-    const RowsOf router{moe + "gate.weight", c_.experts, {0, c_.experts}};
-    if (auto status = pack_rows({router}, c_.hidden, layer.router); !status) return status;
+    const LinearCut router = rows_of(moe + "gate", c_.experts, c_.hidden, {0, c_.experts});
+    if (auto status = linears_.load(router, layer.router); !status) return status;
     layer.ffn.resize(static_cast<size_t>(c_.experts));
     for (int64_t expert = 0; expert < c_.experts; ++expert) {
       const std::string base = fmt::format("{}experts.{}.", moe, expert);
       const FfnNames names =
-          mixtral ? FfnNames{base + "w1.weight", base + "w3.weight", base + "w2.weight"}
-                  : FfnNames{base + "gate_proj.weight", base + "up_proj.weight", base + "down_proj.weight"};
+          mixtral ? FfnNames{base + "w1", base + "w3", base + "w2"}
+                  : FfnNames{base + "gate_proj", base + "up_proj", base + "down_proj"};
       FfnWeights& ffn = layer.ffn[static_cast<size_t>(expert)];
-      if (auto status = load_ffn(names, c_.expert_ffn, model_.shard.expert_ffn, ffn); !status) return status;
+      if (auto status = load_ffn(names, c_.expert_ffn, model_.shard.expert_ffn, true, ffn); !status) return status;
+      if (ffn.down.kind == layer.ffn.front().down.kind) continue;
+      return fail(ErrorCode::unsupported, fmt::format("checkpoint: {} and expert 0 differ in type, one wanted", names.down));
     }
     return {};
   }
@@ -167,14 +131,14 @@ class Loader {
     if (layer.sparse) return load_experts(prefix, layer);
     layer.ffn.resize(1);
     const std::string mlp = prefix + "mlp.";
-    const FfnNames names{mlp + "gate_proj.weight", mlp + "up_proj.weight", mlp + "down_proj.weight"};
-    return load_ffn(names, c_.dense_ffn, model_.shard.dense_ffn, layer.ffn.front());
+    const FfnNames names{mlp + "gate_proj", mlp + "up_proj", mlp + "down_proj"};
+    return load_ffn(names, c_.dense_ffn, model_.shard.dense_ffn, false, layer.ffn.front());
   }
 
   const Checkpoint& checkpoint_;
+  LinearReader linears_;
   Model& model_;
   const ModelConfig& c_;
-  std::vector<std::byte> buffer_;
 };
 
 }  // namespace
@@ -203,7 +167,9 @@ Expected<std::unique_ptr<Model>> Model::load(const std::string& folder, int rank
   auto shard = make_shard(model->config, rank, size);
   if (!shard) return fail(shard.error());
   model->shard = std::move(*shard);
-  if (auto status = Loader(*checkpoint, *model).run(); !status) return fail(status.error());
+  const auto description = Description::load(folder);
+  if (!description) return fail(description.error());
+  if (auto status = Loader(*checkpoint, *description, *model).run(); !status) return fail(status.error());
   return model;
 }
 
@@ -217,7 +183,7 @@ void Model::embed(int32_t token, void* to) const {
   }
   const size_t panel = static_cast<size_t>(kPanel);
   const auto* from =
-      static_cast<const std::byte*>(head.weight.data) + (column / panel * hidden * panel + column % panel) * element;
+      static_cast<const std::byte*>(head.packed.weight.data) + (column / panel * hidden * panel + column % panel) * element;
   auto* out = static_cast<std::byte*>(to);
   for (size_t i = 0; i < hidden; ++i) std::memcpy(out + i * element, from + i * panel * element, element);
 }

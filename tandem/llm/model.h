@@ -22,10 +22,27 @@ namespace tandem {
     TensorView view() const { return make_tensor(const_cast<void*>(weight.data), weight.dtype, {k, n}); }
   };
 
+  enum class QuantKind : uint8_t { none, weight_only, int8_static, int8_dynamic };
+
+  // A linear layer, or the part of it that a rank owns. What it adds of its own (int32 bias and zero point of a static
+  // layer included) is one f32 row, on rank 0 alone where the ranks' sums are added up.
+  struct Linear {
+    PackedWeight packed;
+    QuantKind kind = QuantKind::none;
+    const float* scale = nullptr;   // weight-only: [groups][n]; int8: what an int32 sum is multiplied with, [n]
+    const float* offset = nullptr;  // weight-only: added to the integers, [groups][n]; may be absent
+    int64_t group = 0;              // rows of k per scale row, 0 = all
+    float input_scale = 1;          // int8_static: x / input_scale + input_offset
+    float input_offset = 0;
+    const float* bias = nullptr;  // [n] or absent
+
+    int64_t groups() const { return group == 0 ? 1 : (packed.k + group - 1) / group; }
+  };
+
   // Columns of one ffn or expert that a rank owns.
   struct FfnWeights {
-    PackedWeight gate_up;  // hidden -> gate columns, then up columns
-    PackedWeight down;     // owned columns -> hidden
+    std::vector<Linear> gate_up;  // hidden -> gate columns, then up columns
+    Linear down;                  // owned columns -> hidden
   };
 
   struct LayerWeights {
@@ -33,10 +50,10 @@ namespace tandem {
     const void* post_norm = nullptr;
     const void* query_norm = nullptr;  // [head_dim], Qwen3 only
     const void* key_norm = nullptr;
-    PackedWeight qkv;     // hidden -> owned query heads, key heads, value heads
-    PackedWeight output;  // owned query heads -> hidden
+    std::vector<Linear> qkv;  // hidden -> owned query heads, key heads, value heads; side by side
+    Linear output;            // owned query heads -> hidden
     bool sparse = false;
-    PackedWeight router;          // hidden -> experts, on every rank
+    Linear router;                // hidden -> experts, on every rank
     std::vector<FfnWeights> ffn;  // one when dense, one per expert when sparse
   };
 
@@ -53,14 +70,14 @@ namespace tandem {
     size_t total_ = 0;
   };
 
-  // What one rank holds of a checkpoint, in the checkpoint's own float type.
+  // What one rank holds of a checkpoint, in the checkpoint's own float type; quantised layers as they are stored.
   struct Model {
     ModelConfig config;
     Shard shard;
     DType dtype = DType::none;
     std::vector<LayerWeights> layers;
     const void* final_norm = nullptr;
-    PackedWeight head;                     // hidden -> vocabulary, on every rank
+    Linear head;                           // hidden -> vocabulary, on every rank
     const std::byte* embedding = nullptr;  // [vocabulary][hidden]; nullptr: rows are read out of `head` (tied)
     WeightStore store;
 

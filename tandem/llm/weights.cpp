@@ -10,9 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "tandem/base/json.h"
+#include "tandem/llm/floats.h"
 #include "tandem/llm/safetensors.h"
 
 namespace tandem {
@@ -124,10 +126,29 @@ Expected<Checkpoint> Checkpoint::open_file(const std::string& path) {
   return checkpoint;
 }
 
+namespace {
+
+// The one file of `folder` whose name ends so; nothing where there is none or more than one.
+std::string only_file(const std::string& folder, std::string_view ending) {
+  std::error_code error;
+  std::vector<std::string> found;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().filename().string().ends_with(ending)) found.push_back(entry->path().string());
+  }
+  return found.size() == 1 ? found.front() : std::string();
+}
+
+}  // namespace
+
 Expected<Checkpoint> Checkpoint::open(const std::string& folder) {
-  const std::string index = folder + "/model.safetensors.index.json";
-  const std::string single = folder + "/model.safetensors";
-  if (::access(single.c_str(), F_OK) == 0 || ::access(index.c_str(), F_OK) != 0) return open_file(single);
+  std::string index = folder + "/model.safetensors.index.json";
+  std::string single = folder + "/model.safetensors";
+  const bool usual = ::access(single.c_str(), F_OK) == 0;
+  if (!usual && ::access(index.c_str(), F_OK) != 0) {
+    index = only_file(folder, ".safetensors.index.json");
+    if (const std::string other = only_file(folder, ".safetensors"); !other.empty()) single = other;
+  }
+  if (usual || index.empty()) return open_file(single);
   Checkpoint checkpoint;
   if (auto status = checkpoint.add_shards(folder, index); !status) return fail(status.error());
   return checkpoint;
@@ -139,17 +160,39 @@ const StoredTensor* Checkpoint::find(std::string_view name) const {
 }
 
 Expected<const StoredTensor*> Checkpoint::require(const std::string& name, std::initializer_list<int64_t> shape) const {
+  auto tensor = require(name, shape, {});
+  if (!tensor || is_plain_float((*tensor)->dtype)) return tensor;
+  return fail(ErrorCode::unsupported,
+              fmt::format("checkpoint: tensor {} is {}, F32, F16 or BF16 wanted", name, (*tensor)->dtype_text));
+}
+
+Expected<const StoredTensor*> Checkpoint::require(const std::string& name, std::initializer_list<int64_t> shape,
+                                                  std::initializer_list<DType> dtypes) const {
   const StoredTensor* tensor = find(name);
   if (tensor == nullptr) return fail(ErrorCode::malformed, fmt::format("checkpoint: tensor {} is missing", name));
   if (!std::equal(shape.begin(), shape.end(), tensor->shape.begin(), tensor->shape.end())) {
     return fail(ErrorCode::malformed, fmt::format("checkpoint: tensor {} has shape [{}], [{}] of config.json wanted",
                                                   name, fmt::join(tensor->shape, ","), fmt::join(shape, ",")));
   }
-  if (tensor->dtype != DType::f32 && tensor->dtype != DType::f16 && tensor->dtype != DType::bf16) {
-    return fail(ErrorCode::unsupported,
-                fmt::format("checkpoint: tensor {} is {}, F32, F16 or BF16 wanted", name, tensor->dtype_text));
+  const bool any = dtypes.size() == 0;
+  if (any || std::find(dtypes.begin(), dtypes.end(), tensor->dtype) != dtypes.end()) return tensor;
+  return fail(ErrorCode::unsupported, fmt::format("checkpoint: tensor {} is {}, {} wanted", name, tensor->dtype_text,
+                                                  dtype_name(*dtypes.begin())));
+}
+
+Expected<std::vector<float>> Checkpoint::read_floats(const std::string& name, int64_t elements) const {
+  const StoredTensor* tensor = find(name);
+  if (tensor == nullptr) return fail(ErrorCode::malformed, fmt::format("checkpoint: tensor {} is missing", name));
+  const size_t width = is_plain_float(tensor->dtype) ? dtype_bytes(tensor->dtype, 1) : 0;
+  if (width == 0 || tensor->bytes / width != static_cast<uint64_t>(elements)) {
+    return fail(ErrorCode::malformed, fmt::format("checkpoint: tensor {} is {} [{}], {} floats wanted", name,
+                                                  tensor->dtype_text, fmt::join(tensor->shape, ","), elements));
   }
-  return tensor;
+  std::vector<std::byte> raw(static_cast<size_t>(tensor->bytes));
+  if (auto status = files_[tensor->file]->read(tensor->offset, raw); !status) return fail(status.error());
+  std::vector<float> values(static_cast<size_t>(elements));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = float_at(raw.data(), tensor->dtype, i);
+  return values;
 }
 
 Status Checkpoint::read_rows(const StoredTensor& tensor, int64_t first, int64_t count, std::span<std::byte> to) const {

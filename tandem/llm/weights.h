@@ -27,8 +27,8 @@ namespace tandem {
   };
   using StoredTensors = std::map<std::string, StoredTensor, std::less<>>;
 
-  // The *.safetensors of a folder: model.safetensors, or the shards of model.safetensors.index.json. Headers are
-  // checked against the files' sizes when opened; data is read with pread, so a file that shrinks is an error and no
+  // The *.safetensors of a folder: model.safetensors, or the shards of model.safetensors.index.json, else of the one
+  // other *.safetensors.index.json, else the one other *.safetensors. Headers are checked against the files' sizes when opened; data is read with pread, so a file that shrinks is an error and no
   // signal.
   class Checkpoint {
    public:
@@ -38,6 +38,11 @@ namespace tandem {
     const StoredTensor* find(std::string_view name) const;
     // The float tensor of that name with exactly that shape.
     Expected<const StoredTensor*> require(const std::string& name, std::initializer_list<int64_t> shape) const;
+    // The tensor of that name, shape and type; `dtypes` empty: any type this library knows.
+    Expected<const StoredTensor*> require(const std::string& name, std::initializer_list<int64_t> shape,
+                                          std::initializer_list<DType> dtypes) const;
+    // A float tensor of any shape with that many elements, widened to f32.
+    Expected<std::vector<float>> read_floats(const std::string& name, int64_t elements) const;
     // Rows [first, first + count) of the first axis.
     Status read_rows(const StoredTensor& tensor, int64_t first, int64_t count, std::span<std::byte> to) const;
     const StoredTensors& tensors() const { return tensors_; }
