@@ -11,6 +11,7 @@ void add_doctor(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 void add_check(CLI::App& app, int& exit_code);
+void add_quantize(CLI::App& app, int& exit_code);
 void add_perplexity(CLI::App& app, int& exit_code);
 void add_operators(CLI::App& app, int& exit_code);
 // Of `bench`: kernels in builds with Google Benchmark, collectives always.

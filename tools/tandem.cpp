@@ -55,6 +55,7 @@ int run(std::span<char*> arguments) {
   tandem::tool::add_inspect(app, exit_code);
   tandem::tool::add_bench(app, exit_code);
   tandem::tool::add_check(app, exit_code);
+  tandem::tool::add_quantize(app, exit_code);
   tandem::tool::add_perplexity(app, exit_code);
   tandem::tool::add_operators(app, exit_code);
   try {
