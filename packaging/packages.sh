@@ -24,8 +24,11 @@ libbenchmark-dev benchmark/benchmark.h
 python3 python3
 dpkg-dev dpkg-shlibdeps
 '
-# Parts that a build leaves out where they cannot be had: ranks of several hosts (UCX).
+# Parts that a build leaves out where they cannot be had: ranks of several hosts (UCX), byte-level tokenizers (PCRE2 and
+# utf8proc).
 tandem_optional_packages='
+libpcre2-dev pcre2.h
+libutf8proc-dev utf8proc.h
 libucx-dev ucp/api/ucp.h
 iproute2 ip
 '

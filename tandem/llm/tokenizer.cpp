@@ -3,6 +3,8 @@
 
 #include <queue>
 
+#include "tandem/llm/byte_level.h"
+#include "tandem/llm/split.h"
 #include "tandem/llm/utf8.h"
 
 namespace tandem {
@@ -93,15 +95,38 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool special) cons
   return ids;
 }
 
-void Tokenizer::encode_plain(std::string_view text, std::vector<int32_t>& ids) const {
-  if (text.empty()) return;
+std::string Tokenizer::normalised(std::string_view text) const {
   std::string normal(text);
+  if (compose_) normal = composed(normal);
   for (const Replacement& step : normaliser_) {
     normal = step.from.empty() ? step.to + normal : replaced(normal, step.from, step.to);
   }
-  const auto whole = ignore_merges_ ? find(normal) : std::nullopt;
+  if (prefix_space_ && !normal.starts_with(' ')) normal.insert(0, 1, ' ');
+  return normal;
+}
+
+void Tokenizer::encode_plain(std::string_view text, std::vector<int32_t>& ids) const {
+  if (text.empty()) return;
+  const std::string normal = normalised(text);
+  std::vector<std::string_view> pieces = {normal};
+  for (const auto& pattern : splits_) {
+    std::vector<std::string_view> finer;
+    for (const std::string_view piece : pieces) pattern->split(piece, finer);
+    pieces = std::move(finer);
+  }
+  for (const std::string_view piece : pieces) encode_piece(piece, ids);
+}
+
+void Tokenizer::encode_piece(std::string_view piece, std::vector<int32_t>& ids) const {
+  std::string text;
+  if (byte_level_) {
+    for (const char c : piece) text += byte_text(static_cast<unsigned char>(c));
+  } else {
+    text = piece;
+  }
+  const auto whole = ignore_merges_ ? find(text) : std::nullopt;
   if (whole) return ids.push_back(*whole);
-  std::vector<int32_t> symbols = split_characters(normal);
+  std::vector<int32_t> symbols = split_characters(text);
   merge_all(symbols);
   ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
@@ -168,8 +193,12 @@ std::string TextStream::push(int32_t id) {
   if (id < 0 || id >= tokenizer_.size()) return {};
   const Tokenizer::Piece& piece = tokenizer_.pieces_[static_cast<size_t>(id)];
   if (piece.special || !piece.known) return {};
-  if (piece.byte >= 0) {
+  if (piece.byte >= 0 && !tokenizer_.byte_level_) {
     held_ += static_cast<char>(piece.byte);
+    return release(false);
+  }
+  if (tokenizer_.byte_level_) {
+    held_ += bytes_of(piece.text);
     return release(false);
   }
   std::string text = piece.text;

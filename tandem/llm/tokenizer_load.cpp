@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "tandem/base/json.h"
+#include "tandem/llm/split.h"
 #include "tandem/llm/tokenizer.h"
 
 namespace tandem {
@@ -17,6 +18,10 @@ constexpr int64_t kMaxId = 1 << 22;
 // How much longer chained replacements may make a text, and how many ids a template may add.
 constexpr double kMaxGrowth = 256;
 constexpr size_t kMaxTemplateIds = 64;
+constexpr size_t kMaxSplits = 16;
+// What ByteLevel cuts at when it names no pattern of its own.
+constexpr const char* kByteLevelPattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 // Value of "<0x41>", or -1.
 int16_t byte_value(std::string_view piece) {
@@ -185,6 +190,11 @@ class TokenizerLoader {
 
   std::string normaliser() {
     for (const json& step : steps_of(member_of(json_, "normalizer"), "normalizers")) {
+      if (text_of(step, "type") == "NFC") {
+        if (!composition_available()) return "normalizer NFC needs utf8proc, which this build was made without";
+        t_.compose_ = true;
+        continue;
+      }
       const std::string prefix = text_of(step, "type") == "Prepend" ? text_of(step, "prepend") : std::string();
       const auto replace = replacement(step);
       if (prefix.empty() && !replace) {
@@ -196,10 +206,33 @@ class TokenizerLoader {
     return {};
   }
 
+  std::string add_split(const std::string& pattern) {
+    if (t_.splits_.size() >= kMaxSplits) return fmt::format("pre_tokenizer: at most {} patterns wanted", kMaxSplits);
+    auto compiled = SplitPattern::compile(pattern);
+    if (!compiled) return "pre_tokenizer: " + compiled.error().message;
+    t_.splits_.push_back(std::move(*compiled));
+    return {};
+  }
+
+  std::string byte_level(const json& step) {
+    t_.byte_level_ = true;
+    t_.prefix_space_ = t_.prefix_space_ || flag_of(step, "add_prefix_space");
+    const json own = member_of(step, "use_regex");
+    return own.is_boolean() && !own.get<bool>() ? std::string() : add_split(kByteLevelPattern);
+  }
+
   std::string pre_tokenizer() {
-    const json value = member_of(json_, "pre_tokenizer");
-    if (value.is_null()) return {};
-    return fmt::format("pre_tokenizer {} given, null wanted", text_of(value, "type"));
+    for (const json& step : steps_of(member_of(json_, "pre_tokenizer"), "pretokenizers")) {
+      const std::string type = text_of(step, "type");
+      const std::string pattern = text_of(member_of(step, "pattern"), "Regex");
+      const bool isolated = text_of(step, "behavior") == "Isolated" && !flag_of(step, "invert");
+      if (type != "ByteLevel" && (type != "Split" || pattern.empty() || !isolated)) {
+        return fmt::format("pre_tokenizer {} given, ByteLevel or an isolated Split by a Regex wanted", step.dump());
+      }
+      auto wrong = type == "Split" ? add_split(pattern) : byte_level(step);
+      if (!wrong.empty()) return wrong;
+    }
+    return {};
   }
 
   std::string template_step(const json& step, const json& specials, bool& seen_text) {
@@ -222,8 +255,14 @@ class TokenizerLoader {
   }
 
   std::string post_processor() {
-    const json post = member_of(json_, "post_processor");
-    if (post.is_null()) return {};
+    for (const json& post : steps_of(member_of(json_, "post_processor"), "processors")) {
+      if (text_of(post, "type") == "ByteLevel") continue;  // moves offsets only
+      if (auto wrong = add_template(post); !wrong.empty()) return wrong;
+    }
+    return {};
+  }
+
+  std::string add_template(const json& post) {
     const json steps = member_of(post, "single");
     if (text_of(post, "type") != "TemplateProcessing" || !steps.is_array()) {
       return fmt::format("post_processor {} given, TemplateProcessing wanted", text_of(post, "type"));
@@ -239,7 +278,7 @@ class TokenizerLoader {
   std::string decoder() {
     for (const json& step : steps_of(member_of(json_, "decoder"), "decoders")) {
       const std::string type = text_of(step, "type");
-      if (type == "ByteFallback" || type == "Fuse") continue;
+      if (type == "ByteFallback" || type == "Fuse" || (type == "ByteLevel" && t_.byte_level_)) continue;
       if (const auto replace = replacement(step)) {
         t_.decoder_.push_back(*replace);
         continue;

@@ -144,8 +144,8 @@ TEST(Tokenizer, RefusesWhatItCannotFollow) {
   EXPECT_TRUE(refused("/model/merges/0", "a z"));
   EXPECT_TRUE(refused("/model/merges/0", json::array({"a"})));
   EXPECT_TRUE(refused("/model/unk_token", "nowhere"));
-  EXPECT_TRUE(refused("/pre_tokenizer", {{"type", "ByteLevel"}}));
-  EXPECT_TRUE(refused("/normalizer", {{"type", "NFC"}}));
+  EXPECT_TRUE(refused("/pre_tokenizer", {{"type", "Metaspace"}}));
+  EXPECT_TRUE(refused("/normalizer", {{"type", "NFKC"}}));
   EXPECT_TRUE(refused("/decoder", {{"type", "WordPiece"}}));
   EXPECT_TRUE(refused("/post_processor/special_tokens", json::object()));
   EXPECT_TRUE(refused("/post_processor/special_tokens/<s>/ids/0", 100000));
