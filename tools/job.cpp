@@ -15,6 +15,7 @@
 #include "tandem/exec/topology.h"
 #include "tandem/kernels/table.h"
 #include "tandem/llm/config.h"
+#include "tandem/llm/tokenizer_model.h"
 #include "tools/model_folder.h"
 
 namespace tandem::tool {
@@ -161,7 +162,7 @@ Expected<Job> make_job(const GenerateFlags& flags) {
   job.folder = *folder;
   const auto config = load_config(job.folder);
   if (!config) return fail(config.error());
-  auto tokenizer = Tokenizer::load(job.folder + "/tokenizer.json");
+  auto tokenizer = load_tokenizer(job.folder);
   if (!tokenizer) return fail(tokenizer.error());
   job.tokenizer = std::make_shared<const Tokenizer>(std::move(*tokenizer));
   auto prompt = encode_prompt(flags.prompt, *job.tokenizer, *config);

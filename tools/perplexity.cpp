@@ -11,7 +11,7 @@
 #include "tandem/comm/communicator.h"
 #include "tandem/exec/device.h"
 #include "tandem/llm/texts.h"
-#include "tandem/llm/tokenizer.h"
+#include "tandem/llm/tokenizer_model.h"
 #include "tools/commands.h"
 #include "tools/comparison.h"
 #include "tools/comparison_page.h"
@@ -43,7 +43,7 @@ struct Measurement {
 };
 
 Expected<Tokens> encode(const Flags& flags, const std::string& folder, const ModelConfig& config) {
-  auto tokenizer = Tokenizer::load(folder + "/tokenizer.json");
+  auto tokenizer = load_tokenizer(folder);
   if (!tokenizer) return fail(tokenizer.error());
   const auto texts = read_texts(flags.data, flags.stories);
   if (!texts) return fail(texts.error());

@@ -25,7 +25,8 @@ void read_architecture(JsonFields& fields, ModelConfig& config) {
     return fields.refuse(ErrorCode::malformed, "architectures: a list of one text wanted");
   }
   config.architecture = list->front().get<std::string>();
-  if (config.architecture == "LlamaForCausalLM") {
+  if (config.architecture == "LlamaForCausalLM" || config.architecture == "MistralForCausalLM" ||
+      config.architecture == "Qwen2ForCausalLM") {
     config.names = TensorNames::llama;
   } else if (config.architecture == "Qwen3ForCausalLM") {
     config.names = TensorNames::llama;
@@ -37,8 +38,8 @@ void read_architecture(JsonFields& fields, ModelConfig& config) {
     config.head_norm = true;
   } else {
     fields.refuse(ErrorCode::unsupported,
-                  fmt::format("architecture {} given, LlamaForCausalLM, Qwen3ForCausalLM, MixtralForCausalLM or "
-                              "Qwen3MoeForCausalLM wanted",
+                  fmt::format("architecture {} given, LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, "
+                              "Qwen3ForCausalLM, MixtralForCausalLM or Qwen3MoeForCausalLM wanted",
                               config.architecture));
   }
 }
@@ -109,17 +110,18 @@ void read_rope(JsonFields& fields, ModelConfig& config, const std::string& what)
 }
 
 // Parts of the families that would change the result and are not built.
-void refuse_unsupported(JsonFields& fields, const ModelConfig& config) {
-  for (const char* name : {"attention_bias", "mlp_bias"}) {
-    if (fields.boolean(name, false)) fields.refuse(ErrorCode::unsupported, fmt::format("{} true, false wanted", name));
-  }
+void refuse_unsupported(JsonFields& fields, ModelConfig& config) {
+  for (const char* name : {"attention_bias", "mlp_bias"}) fields.boolean(name, false);  // read where they are stored
   const std::string activation = fields.text("hidden_act", "silu");
   if (activation != "silu") {
     fields.refuse(ErrorCode::unsupported, fmt::format("hidden_act {} given, silu wanted", activation));
   }
   const int64_t window = fields.integer("sliding_window", 0, INT64_MAX, 0);
-  const bool used = fields.boolean("use_sliding_window", config.names == TensorNames::mixtral);
-  if (used && window > 0 && window < config.context) {
+  const bool used = fields.boolean("use_sliding_window",
+                                   config.names == TensorNames::mixtral || config.architecture == "MistralForCausalLM");
+  if (used && window > 0 && config.architecture == "MistralForCausalLM") {
+    config.context = std::min(config.context, window);  // up to there a window changes nothing
+  } else if (used && window > 0 && window < config.context) {
     fields.refuse(ErrorCode::unsupported, fmt::format("sliding_window {} given, none wanted", window));
   }
   if (fields.find("quantization_config") != nullptr) {

@@ -99,7 +99,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"num_key_value_heads", "3"}, Bad{"head_dim", "7"}, Bad{"vocab_size", "99999999999"},
                     Bad{"rms_norm_eps", "0"}, Bad{"rms_norm_eps", "\"x\""}, Bad{"eos_token_id", "512"},
                     Bad{"bos_token_id", "-2"}, Bad{"num_experts_per_tok", "7"}, Bad{"num_experts", "0"},
-                    Bad{"mlp_only_layers", "[5]"}, Bad{"attention_bias", "true"}, Bad{"hidden_act", "\"gelu\""},
+                    Bad{"mlp_only_layers", "[5]"}, Bad{"attention_bias", "1"}, Bad{"hidden_act", "\"gelu\""},
                     Bad{"tie_word_embeddings", "1"}, Bad{"rope_theta", "0"}, Bad{"decoder_sparse_step", "0"},
                     Bad{"quantization_config", "{}"}));
 

@@ -13,7 +13,7 @@
 #include "tandem/llm/quantized_folder.h"
 #include "tandem/llm/sha256.h"
 #include "tandem/llm/texts.h"
-#include "tandem/llm/tokenizer.h"
+#include "tandem/llm/tokenizer_model.h"
 
 namespace tandem {
 namespace {
@@ -43,7 +43,7 @@ Expected<std::string> stamp_of(const QuantizeOptions& options, const Calibration
 }
 
 Expected<Calibration> read_calibration(const QuantizeOptions& options, const ModelConfig& config) {
-  const auto tokenizer = Tokenizer::load(options.model + "/tokenizer.json");
+  const auto tokenizer = load_tokenizer(options.model);
   if (!tokenizer) return fail(tokenizer.error());
   const auto texts = read_texts(options.calibration, options.texts);
   if (!texts) return fail(texts.error());

@@ -17,7 +17,7 @@ namespace tandem {
 #if TANDEM_PATTERNS
 namespace {
 
-constexpr uint32_t kMatchLimit = 10'000'000;
+constexpr uint32_t kMatchLimit = 1'000'000;
 constexpr size_t kLongestPattern = 1 << 16;
 
 struct Release {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "tandem/llm/shared_data_test.h"
 #include "tandem/llm/split.h"
-#include "tandem/llm/tokenizer.h"
+#include "tandem/llm/tokenizer_model.h"
 
 namespace tandem {
 namespace {
@@ -19,6 +21,24 @@ std::string file_text(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// Strings and the ids that another implementation gives them, of two files; the last string ends with the file.
+void expect_pairs(const Tokenizer& tokenizer, const std::string& base) {
+  const std::string input = file_text(base + ".inp");
+  std::istringstream output(file_text(base + ".out"));
+  constexpr std::string_view kBorder = "\n__ggml_vocab_test__\n";
+  size_t begin = 0, count = 0;
+  for (std::string line; std::getline(output, line); ++count) {
+    const size_t end = std::min(input.find(kBorder, begin), input.size());
+    if (end == input.size()) break;
+    std::istringstream numbers(line);
+    const std::vector<int32_t> ids{std::istream_iterator<int32_t>(numbers), {}};
+    const std::string text = input.substr(begin, end - begin);
+    EXPECT_EQ(tokenizer.encode(text, false), ids) << text;
+    begin = end + kBorder.size();
+  }
+  EXPECT_GE(count, 45u);
+}
+
 // A tokenizer of the test data, and the name of the list of pairs that it must reproduce.
 struct Family {
   const char* folder;
@@ -28,8 +48,8 @@ struct Family {
 class Vectors : public testing::TestWithParam<Family> {
  protected:
   void SetUp() override {
-    folder_ = shared_data("tokenizers");
-    if (folder_.empty()) GTEST_SKIP() << "TANDEM_TEST_DATA has no tokenizers";
+    folder_ = test_data("tokenizers");
+    if (!has_test_data("tokenizers")) GTEST_SKIP() << "TANDEM_TEST_DATA has no tokenizers";
     if (!composition_available()) GTEST_SKIP() << "this build has no PCRE2 and utf8proc";
     auto loaded = Tokenizer::load(folder_ + "/" + GetParam().folder + "/tokenizer.json");
     ASSERT_TRUE(loaded) << loaded.error().message;
@@ -51,33 +71,27 @@ TEST_P(Vectors, OfAnotherImplementation) {
 
 TEST_P(Vectors, PairsOfStrings) {
   if (GetParam().pairs == nullptr) GTEST_SKIP() << "no pairs for this family";
-  const std::string base = folder_ + "/gguf-vocab/ggml-vocab-" + GetParam().pairs + ".gguf";
-  const std::string input = file_text(base + ".inp");
-  std::istringstream output(file_text(base + ".out"));
-  constexpr std::string_view kBorder = "\n__ggml_vocab_test__\n";
-  size_t begin = 0, count = 0;
-  for (std::string line; std::getline(output, line); ++count) {
-    const size_t end = std::min(input.find(kBorder, begin), input.size());
-    std::istringstream numbers(line);
-    const std::vector<int32_t> ids{std::istream_iterator<int32_t>(numbers), {}};
-    const std::string text = input.substr(begin, end - begin);
-    if (end < input.size()) EXPECT_EQ(tokenizer_.encode(text, false), ids) << text;
-    begin = std::min(end + kBorder.size(), input.size());
-  }
-  EXPECT_GE(count, 46u);
+  expect_pairs(tokenizer_, folder_ + "/gguf-vocab/ggml-vocab-" + GetParam().pairs + ".gguf");
 }
 
 TEST_P(Vectors, TextsComeBack) {
-  for (const std::string text : {"Hello, world!\n\n  x = 3.14;", "Größe 北京 \xf0\x9f\xa6\x99 naïve", " a\tb"}) {
+  for (const std::string_view text : {"Hello, world!\n\n  x = 3.14;", "Größe 北京 \xf0\x9f\xa6\x99 naïve", " a\tb"}) {
     EXPECT_EQ(tokenizer_.decode(tokenizer_.encode(text, false)), text);
   }
+}
+
+TEST(TokenizerModel, PairsOfStrings) {
+  if (!has_test_data("tokenizers")) GTEST_SKIP() << "TANDEM_TEST_DATA has no tokenizers";
+  const auto tokenizer = load_tokenizer(test_data("tokenizers/llama2"));
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  expect_pairs(*tokenizer, test_data("tokenizers/gguf-vocab/ggml-vocab-llama-spm.gguf"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Vectors,
                          testing::Values(Family{"gpt2", "gpt-2"}, Family{"llama3", "llama-bpe"},
                                          Family{"qwen3", "qwen2"}, Family{"mistral_v1", nullptr},
                                          Family{"deepseek_v3", nullptr}),
-                         [](const auto& info) { return std::string(info.param.folder); });
+                         [](const auto& family) { return std::string(family.param.folder); });
 
 }  // namespace
 }  // namespace tandem

@@ -11,8 +11,11 @@
 #include "tandem/comm/fault.h"
 #include "tandem/comm/rank_table.h"
 #include "tandem/llm/config.h"
+#include "tandem/llm/description.h"
 #include "tandem/llm/safetensors.h"
+#include "tandem/llm/split.h"
 #include "tandem/llm/tokenizer.h"
+#include "tandem/llm/tokenizer_model.h"
 #include "tests/fuzz/comm_parsers.h"
 
 namespace tandem::fuzz {
@@ -30,6 +33,23 @@ bool tokenizer(std::string_view bytes) {
   if (!made) return false;
   const auto ids = made->encode(bytes.substr(0, 200));
   return !made->decode(ids).empty() || ids.empty();
+}
+
+// A build without patterns refuses all of these.
+bool byte_level(std::string_view bytes) {
+  return composition_available() ? tokenizer(bytes) : parse_json(bytes, "fuzz").has_value();
+}
+
+bool tokenizer_model(std::string_view bytes) {
+  const auto json = tokenizer_json_of_model(bytes, "fuzz");
+  return json && Tokenizer::parse(*json, "fuzz");
+}
+
+bool description(std::string_view bytes) {
+  const auto json = parse_json(bytes, "fuzz");
+  if (!json) return false;
+  const auto made = Description::parse(*json, "fuzz");
+  return made && made->type_of("a") && made->group_size() >= 0;
 }
 
 bool safetensors(std::string_view bytes) {
@@ -58,6 +78,33 @@ constexpr std::string_view kTokenizer = R"({"version":"1.0","added_tokens":[{"id
 "model":{"type":"BPE","unk_token":"<unk>","fuse_unk":true,"byte_fallback":false,
 "vocab":{"<unk>":0,"<s>":1,"a":2,"b":3,"ab":4,"_":5},"merges":["a b"]}})";
 
+// The byte-level kind: its ways apart from the other.
+constexpr std::string_view kByteLevel = R"({"added_tokens":[],"normalizer":{"type":"NFC"},"pre_tokenizer":{
+"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\p{L}+|\\s+(?!\\S)"
+}
+, "behavior" : "Isolated", "invert" : false
+},{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}]
+}
+, "post_processor" : {"type" : "ByteLevel"}, "decoder" : {"type" : "ByteLevel"}, "model" : {
+  "type" : "BPE", "ignore_merges" : true, "vocab" : {"a" : 0, "b" : 1, "ab" : 2}, "merges" : [[ "a", "b" ]]
+}
+})";
+
+constexpr std::string_view kDescription =
+    R"({"a.weight":"W8A8_DYNAMIC","a.weight_scale":"W8A8_DYNAMIC","version":"1.0.0","group_size":32,"metadata":{}})";
+
+// Pieces <unk>, a, b, ab with scores and types, then settings: BPE, byte fallback off, no extra spaces removed.
+constexpr std::string_view kTokenizerModel(
+    "\x0a\x0e\x0a\x05<unk>\x15\x00\x00\x00\x00\x18\x02"
+    "\x0a\x08\x0a\x01"
+    "a\x15\x00\x00\x00\xc0"
+    "\x0a\x08\x0a\x01"
+    "b\x15\x00\x00\x40\xc0"
+    "\x0a\x09\x0a\x02"
+    "ab\x15\x00\x00\x80\xbf"
+    "\x12\x02\x18\x02\x1a\x04\x18\x01\x20\x00",
+    16 + 10 + 10 + 11 + 10);
+
 // Every key the parser looks at.
 constexpr std::string_view kRankTable = R"({"version":"1.2","status":"completed","server_count":"2","server_list":[
 {"server_id":"10.0.0.1","host_ip":"10.0.0.1","device":[{"device_id":"0","super_device_id":"0","device_ip":"192.168.1.8",
@@ -75,6 +122,9 @@ constexpr std::string_view kSafetensors(
 constexpr std::array kParsers = {
     Parser{"config", config, kConfig},
     Parser{"tokenizer", tokenizer, kTokenizer},
+    Parser{"byte_level", byte_level, kByteLevel},
+    Parser{"tokenizer_model", tokenizer_model, kTokenizerModel},
+    Parser{"description", description, kDescription},
     Parser{"safetensors", safetensors, kSafetensors},
     Parser{"rank_table", rank_table, kRankTable},
     Parser{"fault", fault, "kill:rank=1:step=ready:count=3"},
