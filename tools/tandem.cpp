@@ -12,6 +12,7 @@
 
 #include "tandem/version.h"
 #include "tools/commands.h"
+#include "tools/make_model.h"
 #include "tools/report.h"
 
 namespace {
@@ -56,6 +57,7 @@ int run(std::span<char*> arguments) {
   tandem::tool::add_bench(app, exit_code);
   tandem::tool::add_check(app, exit_code);
   tandem::tool::add_quantize(app, exit_code);
+  tandem::tool::add_make_model(app, exit_code);
   tandem::tool::add_perplexity(app, exit_code);
   tandem::tool::add_operators(app, exit_code);
   try {

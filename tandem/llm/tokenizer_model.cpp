@@ -190,7 +190,7 @@ Expected<json> tokenizer_json_of_model(std::string_view bytes, const std::string
   json decoders = json::array();
   decoders.push_back({{"type", "Replace"}, {"pattern", {{"String", space}}}, {"content", " "}});
   decoders.push_back({{"type", "ByteFallback"}});
-  if (source.dummy_prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  if (source.dummy_prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1u}, {"stop", 0u}});
   return json{{"model",
                {{"type", "BPE"},
                 {"unk_token", unknown},
