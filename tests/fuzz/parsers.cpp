@@ -79,16 +79,11 @@ constexpr std::string_view kTokenizer = R"({"version":"1.0","added_tokens":[{"id
 "vocab":{"<unk>":0,"<s>":1,"a":2,"b":3,"ab":4,"_":5},"merges":["a b"]}})";
 
 // The byte-level kind: its ways apart from the other.
-constexpr std::string_view kByteLevel = R"({"added_tokens":[],"normalizer":{"type":"NFC"},"pre_tokenizer":{
-"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\p{L}+|\\s+(?!\\S)"
-}
-, "behavior" : "Isolated", "invert" : false
-},{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}]
-}
-, "post_processor" : {"type" : "ByteLevel"}, "decoder" : {"type" : "ByteLevel"}, "model" : {
-  "type" : "BPE", "ignore_merges" : true, "vocab" : {"a" : 0, "b" : 1, "ab" : 2}, "merges" : [[ "a", "b" ]]
-}
-})";
+constexpr std::string_view kByteLevel = R"J({"added_tokens":[],"normalizer":{"type":"NFC"},"pre_tokenizer":{
+"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"\\p{L}+|\\s+(?!\\S)"},"behavior":"Isolated",
+"invert":false},{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}]},"post_processor":{"type":"ByteLevel"},
+"decoder":{"type":"ByteLevel"},"model":{"type":"BPE","ignore_merges":true,"vocab":{"a":0,"b":1,"ab":2},
+"merges":[["a","b"]]}})J";
 
 constexpr std::string_view kDescription =
     R"({"a.weight":"W8A8_DYNAMIC","a.weight_scale":"W8A8_DYNAMIC","version":"1.0.0","group_size":32,"metadata":{}})";
