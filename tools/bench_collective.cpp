@@ -327,6 +327,7 @@ void add_bench_collective(CLI::App& bench, int& exit_code) {
   auto flags = std::make_shared<Flags>();
   add_what(*command, *flags);
   add_how(*command, *flags);
+  add_trace_option(*command);
   command->footer(
       "Sizes, columns and bus bandwidth are those of nccl-tests; times are of the slowest rank.\nExamples:\n"
       "  tandem bench collective --op all_reduce -b 1K -e 64M -f 4\n"

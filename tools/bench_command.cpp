@@ -10,6 +10,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   add_bench_kernel(*command, exit_code);
 #endif
   add_bench_collective(*command, exit_code);
+  add_bench_op(*command, exit_code);
 }
 
 }  // namespace tandem::tool

@@ -14,8 +14,12 @@ void add_check(CLI::App& app, int& exit_code);
 void add_quantize(CLI::App& app, int& exit_code);
 void add_perplexity(CLI::App& app, int& exit_code);
 void add_operators(CLI::App& app, int& exit_code);
+void add_trace_stats(CLI::App& app, int& exit_code);
+// --trace FILE of a command that runs operators.
+void add_trace_option(CLI::App& command);
 // Of `bench`: kernels in builds with Google Benchmark, collectives always.
 void add_bench_kernel(CLI::App& bench, int& exit_code);
 void add_bench_collective(CLI::App& bench, int& exit_code);
+void add_bench_op(CLI::App& bench, int& exit_code);
 
 }  // namespace tandem::tool

@@ -84,6 +84,7 @@ void add_generate(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(int64_t{0}, INT64_MAX));
   command->add_flag("--logits-hash", flags->hash_logits,
                     "SHA-256 over all logits in the closing line (always in --json)");
+  add_trace_option(*command);
   command->footer(kExamples);
   command->callback([flags, &exit_code] { exit_code = run(*flags); });
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <filesystem>
 #include <memory>
 
 #include "tandem/comm/rank_table.h"
@@ -31,6 +32,12 @@ void add_launch(CLI::App& app, int& exit_code) {
   command->add_option("-x", flags->variables, "NAME=VALUE for the environment of every rank; may be repeated")
       ->check(CLI::Validator(is_setting, "NAME=VALUE"))
       ->allow_extra_args(false);
+  command->add_option_function<std::string>(
+      "--trace",
+      [flags](const std::string& file) {
+        flags->variables.push_back("TANDEM_TRACE=" + std::filesystem::absolute(file).string());
+      },
+      "TANDEM_TRACE for every rank: one trace of all that share this file system");
   command->add_option("--hosts", flags->hosts, "file with a host a line, 'name slots=N'; rank 0 is on the first");
   command->add_option("--rsh", flags->remote_shell, "remote shell; HOST COMMAND is added")->capture_default_str();
   command->add_option("--remote-tandem", flags->remote_tool, "this program on the other hosts; default: the same path");

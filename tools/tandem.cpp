@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "tandem/exec/trace.h"
 #include "tandem/version.h"
 #include "tools/commands.h"
 #include "tools/make_model.h"
@@ -60,11 +61,15 @@ int run(std::span<char*> arguments) {
   tandem::tool::add_make_model(app, exit_code);
   tandem::tool::add_perplexity(app, exit_code);
   tandem::tool::add_operators(app, exit_code);
+  tandem::tool::add_trace_stats(app, exit_code);
   try {
     app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return exit_of_help(app.exit(error));
     return tandem::tool::report_failure(std::string(error.what()) + "; see tandem --help", wants_json(arguments));
+  }
+  if (const auto traced = tandem::finish_trace(); !traced) {
+    return tandem::tool::report_failure(traced.error().message, false);
   }
   return exit_code;
 }

@@ -27,6 +27,8 @@ constexpr std::array kTable = {
     EnvVariable{"TANDEM_STRICT", "integer", "0", "1 = the vendor's exact error codes and refusals, those of the product TANDEM_SOC names too (aclnn and ATB)"},
     EnvVariable{"TANDEM_LOG", "choice trace|debug|info|warn|error|off", "warn", "least level that is logged to stderr"},
     EnvVariable{"TANDEM_VERBOSE", "integer", "0", "1 = one line per executed operator on stderr"},
+    EnvVariable{"TANDEM_TRACE", "text", "none", "file for a Chrome trace of all ranks, written when the processes end, see docs/trace.md"},
+    EnvVariable{"TANDEM_OVERLAP", "choice on|off", "by shape", "whether fused products hide communication behind the next rows' product; the same bits"},
     EnvVariable{"TANDEM_MODEL", "text", "share/tandem/model", "model folder when --model is absent"},
     EnvVariable{"TANDEM_TEST_DATA", "text", "../shared/models", "optional folder with larger test models"},
     EnvVariable{"TANDEM_RENDEZVOUS", "text", "none", "address a launched rank process meets its launcher at"},

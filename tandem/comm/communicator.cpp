@@ -105,6 +105,16 @@ Status Communicator::await_all(Signal signal, uint32_t value, std::string_view s
   return {};
 }
 
+bool Communicator::all_reached(Signal signal, uint32_t value) const {
+  if (size_ == 1) return true;
+  if (impl_->foreign()) return false;
+  if (impl_->bridge) impl_->bridge->pump();
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer != rank_ && !impl_->board.reached({peer, static_cast<int>(signal), value})) return false;
+  }
+  return true;
+}
+
 void Communicator::abort(const Error& reason) {
   if (impl_->foreign()) return;
   if (impl_->board.left(rank_)) return;

@@ -114,6 +114,8 @@ class Communicator {
   // Waits until rank `peer` (or every rank) reached `value` (acquire). `step` names the place for the error text.
   Status await(Signal signal, int peer, uint32_t value, std::string_view step);
   Status await_all(Signal signal, uint32_t value, std::string_view step);
+  // Whether await_all() would return at once. Between hosts it also moves what is under way.
+  bool all_reached(Signal signal, uint32_t value) const;
   // Consumes `steps` signal values: call once per operator with the same number on all ranks, before end().
   void advance(uint32_t steps) { base_ += steps; }
 

@@ -11,6 +11,7 @@
 #include "tandem/comm/fault.h"
 #include "tandem/comm/fingerprint.h"
 #include "tandem/comm/signal_report.h"
+#include "tandem/exec/trace.h"
 #include "tandem/exec/wait.h"
 
 namespace tandem {
@@ -190,6 +191,7 @@ Status Communicator::Impl::wait_for(const Goal& goal, std::string_view step) {
 }
 
 Status Communicator::Impl::wait_for(const Goal& goal, std::string_view step, const Ready& ready) {
+  const TraceSpan span(TraceKind::wait, step, board.rank(), goal.peer);
   if (bridge) return wait_pumping(goal, step, ready);
   const int looks = policy == WaitPolicy::own_core ? kLooks : 1;
   for (int i = 0; i < looks; ++i) {

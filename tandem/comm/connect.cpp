@@ -9,6 +9,7 @@
 #include "tandem/comm/fault.h"
 #include "tandem/comm/joined.h"
 #include "tandem/comm/tcp.h"
+#include "tandem/exec/trace.h"
 
 namespace tandem {
 namespace {
@@ -63,6 +64,7 @@ Expected<std::shared_ptr<Communicator>> Communicator::connect(const Rendezvous& 
   auto joined = join(rendezvous, window_bytes);
   if (!joined) return fail(joined.error());
   (*device)->share_host_with(joined->ranks_of_host);
+  if (rendezvous.size > 1) name_traced_run(rendezvous.address);
   auto made =
       Impl::make({rendezvous.rank, rendezvous.device, rendezvous.name, std::move(joined->segments),
                   std::move(joined->pids), *device, rendezvous.address, rendezvous.call_s, std::move(joined->bridge),

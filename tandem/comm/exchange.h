@@ -4,12 +4,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <type_traits>
 
 #include "tandem/comm/communicator.h"
 #include "tandem/comm/peer_arenas.h"
 #include "tandem/comm/segment.h"
+#include "tandem/exec/trace.h"
 
 // Exchanges in turns: what every collective is made of.
 //
@@ -59,6 +61,7 @@ class Exchange {
   // nothing or a Status. `turns` may differ between ranks only if each announces its own as call.local.
   template <class Send, class Receive>
   Status run(const Fingerprint& call, uint32_t turns, const Send& send, const Receive& receive) {
+    const TraceSpan span(TraceKind::operation, name_of(call), comm_.rank());
     if (Status s = first(call, turns, send); !s) return s;
     return run_turns(call, turns, send, receive);
   }
@@ -68,6 +71,7 @@ class Exchange {
   template <class Send, class Receive, class BuffersOf, class Direct>
   Status run(const Fingerprint& call, uint32_t turns, const BuffersOf& buffers_of, const Send& send,
              const Receive& receive, const Direct& direct) {
+    const TraceSpan span(TraceKind::operation, name_of(call), comm_.rank());
     const DirectBuffers own = buffers_of(comm_.rank());
     const DevicePin in = DevicePin::hold(own.in, own.in_bytes), out = DevicePin::hold(own.out, own.out_bytes);
     const bool offers = offer(own, in, out);
@@ -92,14 +96,20 @@ class Exchange {
   }
 
  private:
+  static std::string_view name_of(const Fingerprint& call) {
+    return {call.operation, strnlen(call.operation, sizeof call.operation)};
+  }
+
   template <class Send, class Receive>
   Status run_turns(const Fingerprint& call, uint32_t turns, const Send& send, const Receive& receive) {
     for (uint32_t turn = 0; turn < turns; ++turn) {
       if (turn > 0) {
         if (Status s = await_readers(turn); !s) return s;
+        const TraceSpan span(TraceKind::publish, "piece", comm_.rank(), turn);
         send(turn);
         if (Status s = hand_over(turn); !s) return s;
       }
+      const TraceSpan span(call.reduction != 0 ? TraceKind::reduce : TraceKind::copy, "piece", comm_.rank(), turn);
       if constexpr (std::is_void_v<decltype(receive(turn))>) {
         receive(turn);
       } else if (Status s = receive(turn); !s) {

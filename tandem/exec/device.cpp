@@ -11,6 +11,7 @@
 #include "tandem/base/env.h"
 #include "tandem/exec/team.h"
 #include "tandem/exec/topology.h"
+#include "tandem/exec/trace.h"
 
 namespace tandem {
 
@@ -59,6 +60,7 @@ int Device::count() {
 }
 
 Expected<Device*> Device::get(int index) {
+  trace_from_environment();
   if (index < 0 || index >= count()) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("device: index {}, a value in [0, {}] wanted (TANDEM_DEVICES raises it)", index, count() - 1));

@@ -14,6 +14,7 @@
 #include "tandem/ops/mm_all_reduce_body.h"
 #include "tandem/ops/mm_forms.h"
 #include "tandem/ops/mm_reduce_scatter.h"
+#include "tandem/ops/planner.h"
 
 namespace tandem {
 namespace {
@@ -263,7 +264,8 @@ RowChunks local_chunks(int64_t rows, int64_t n) {
 }
 
 Status set_chunks(MmAllReduceBody& body, int64_t rows, int64_t n, size_t result_row_bytes) {
-  auto chunks = choose_chunks(rows, n, result_row_bytes, body.comm->window_bytes());
+  auto chunks = plan_chunks({rows, n, body.comm->size(), body.comm->several_hosts(),
+                             body.split != RowSplit::gathered && body.top_k == 0, result_row_bytes, body.comm->window_bytes()});
   if (!chunks) return fail(chunks.error().code, fmt::format("{}: {}", body.name(), chunks.error().message));
   body.chunks = *chunks;
   return {};
@@ -348,14 +350,6 @@ Fingerprint MmAllReduceBody::fingerprint() const {
   return print;
 }
 
-std::string MmAllReduceBody::describe() const {
-  return fmt::format("rank={}/{} m={} n={} k={} top_k={} x={} w={} y={} tail={} table={} chunk_rows={} algorithm={}",
-                     comm->rank(), comm->size(), rows, n, k, top_k, dtype_name(product.x_dtype),
-                     dtype_name(experts.empty() ? product.w.dtype : experts.front().dtype), dtype_name(output),
-                     static_cast<int>(tail), table->name, chunks.chunk_rows,
-                     split != RowSplit::none ? "direct" : chunks.one_shot ? "one_shot" : "two_shot");
-}
-
 Expected<std::shared_ptr<MmAllReduceBody>> make_body(const MmAllReduce& op, Device& device, RowSplit split,
                                                      std::span<const int64_t> counts) {
   if (auto status = check_operands(op, split); !status) return fail(status.error());
@@ -398,6 +392,9 @@ Expected<std::shared_ptr<MmAllReduceBody>> make_body(const MmAllReduce& op, Devi
   if (sizes.rows == 0 || sizes.n == 0) return body;
   fill_product(*body, op);
   if (auto status = fill_chunks(*body); !status) return fail(status.error());
+  const OverlapChoice choice = choose_overlap(body->chunks, body->comm->size());
+  body->overlap = choice.overlap;
+  body->overlap_why = choice.why;
   body->workspace = kLeastWorkspace;
   return body;
 }

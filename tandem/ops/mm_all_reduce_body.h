@@ -8,6 +8,7 @@
 #include "tandem/comm/communicator.h"
 #include "tandem/kernels/table.h"
 #include "tandem/ops/mm_all_reduce.h"
+#include "tandem/ops/planner.h"
 #include "tandem/ops/row_exchange.h"
 
 // What plan() settled about one mm_all_reduce; execute() only obeys. Internal to ops.
@@ -41,6 +42,8 @@ struct MmAllReduceBody final : Plan::Body {
   Tail tail = Tail::none;
   double epsilon = 0;  // narrowed by the worker, whose rounding mode is known
   RowChunks chunks;
+  Overlap overlap = Overlap::off;
+  std::string_view overlap_why;
   uint32_t local = 0;
   Combine reduction = Combine::sum;
   bool own_terms = false;  // bias and x3 are added to the rank's partial, not to the sum

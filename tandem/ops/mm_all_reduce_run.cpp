@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "tandem/comm/fault.h"
+#include "tandem/exec/trace.h"
 #include "tandem/ops/expert_product.h"
 #include "tandem/ops/mm_run.h"
 
@@ -99,6 +100,7 @@ Status MmRun::gather_bias() {
 
 // This rank's partial of rows [first_row, first_row + count), f32, to targets.
 Status MmRun::product(int64_t first_row, int64_t count, void* const* targets) {
+  const TraceSpan span(TraceKind::compute, "product", rank_, first_row);
   if (body_.top_k > 0) {
     const ExpertProduct experts{body_.table,  product_,            body_.top_k,        body_.experts, body_.expert_scale,
                                 body_.expert, body_.expert_weight, body_.expert_token};
@@ -112,6 +114,10 @@ Status MmRun::product(int64_t first_row, int64_t count, void* const* targets) {
   args.y_dtype = DType::f32;
   body_.table->gemm.run(args, lane_);
   return {};
+}
+
+void MmRun::inject_flip(void* row) const {
+  if (fault_injected("flip", rank_)) *static_cast<uint32_t*>(row) ^= last_place(body_.output);
 }
 
 // Partials of the chunk are exchanged; the rows in `mine` are summed into sum_rows_.
@@ -128,20 +134,25 @@ Status MmRun::partials(int64_t first_row, int64_t count, RowExchange::Range mine
     for (int64_t row = 0; row < count; ++row) sum_rows_[row] = static_cast<float*>(targets_[row]);
     if (auto status = add_own_terms(first_row, count); !status) return status;
   }
-  if (fault_injected("flip", rank_)) *static_cast<uint32_t*>(targets_[0]) ^= last_place(body_.output);
+  inject_flip(targets_[0]);
   if (!alone) {
     if (auto status = exchange_.publish_slot(); !status) return status;
   }
   if (body_.own_terms) return combine(mine);
+  sum_partials(mine, 0);
+  return {};
+}
+
+// Sums the rows in `mine` of the exchange `back` before the open one.
+void MmRun::sum_partials(RowExchange::Range mine, uint32_t back) {
   const int64_t owned = mine.last - mine.first;
   for (int64_t row = 0; row < owned; ++row) sum_rows_[row] = sums_ + (mine.first + row) * body_.n;
   for (int rank = 0; rank < ranks_; ++rank) {
     for (int64_t row = 0; row < owned; ++row) {
-      inputs_[rank * owned + row] = alone ? sum_rows_[row] : exchange_.slot_row(rank, mine.first + row);
+      inputs_[rank * owned + row] = ranks_ == 1 ? sum_rows_[row] : exchange_.slot_row(rank, mine.first + row, back);
     }
   }
   sum(mine);
-  return {};
 }
 
 // Bias and x3 of this rank behind its own partial.
@@ -167,6 +178,7 @@ Status MmRun::combine(RowExchange::Range mine) {
   args.dtype = DType::f32;
   args.how = body_.reduction;
   args.y = sums_ + mine.first * body_.n;
+  const TraceSpan span(TraceKind::reduce, "partials", rank_, mine.first);
   body_.table->reduce.combine(args, lane_);
   return {};
 }
@@ -181,6 +193,7 @@ void MmRun::sum(RowExchange::Range mine) {
   args.biases = bias_count_;
   args.bias = biases_;
   args.y_rows = sum_rows_;
+  const TraceSpan span(TraceKind::reduce, "partials", rank_, mine.first);
   if (args.rows > 0) body_.table->reduce.sum_rows(args, lane_);
 }
 
@@ -230,6 +243,7 @@ Status MmRun::add_term(int64_t first_row, int64_t count, uint32_t kind, RowExcha
 // y and norm of `count` rows whose sums are behind finished_; rows of the outputs are `pitch` bytes apart.
 void MmRun::tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm, size_t pitch) {
   if (count == 0) return;
+  const TraceSpan span(TraceKind::tail, "tail", rank_, first_row);
   AddRmsNormArgs args;
   args.rows = count;
   args.n = body_.n;
@@ -277,34 +291,46 @@ void MmRun::quantise_norm(int64_t first_row, int64_t count, const std::byte* nor
   body_.table->quant.dynamic_quant(args, lane_);
 }
 
-// The owner publishes summed rows in f32; every rank adds its own residual and normalises.
-Status MmRun::share_sums(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine) {
-  const size_t bytes = static_cast<size_t>(body_.n) * sizeof(float);
-  for (int64_t row = mine.first; row < mine.last; ++row) {
-    std::memcpy(exchange_.result_row(rank_, index, row), sums_ + row * body_.n, bytes);
+// The owner publishes summed rows in f32, for every rank to add its own residual and normalise. Where all ranks hold the
+// same residual it does the tail once and publishes y and norm.
+void MmRun::put_results(const MmChunk& chunk) {
+  const auto [index, first_row, count, mine] = chunk;
+  if (!body_.replicated()) {
+    const size_t bytes = static_cast<size_t>(body_.n) * sizeof(float);
+    for (int64_t row = mine.first; row < mine.last; ++row) {
+      std::memcpy(exchange_.result_row(rank_, index, row), sums_ + row * body_.n, bytes);
+    }
+    return;
   }
-  if (auto status = exchange_.publish_results(index, mine); !status) return status;
-  for (int64_t row = 0; row < count; ++row) {
-    finished_[row] = exchange_.result_row(exchange_.owner(row, count), index, row);
-  }
-  tail_into_outputs(first_row, count);
-  return {};
-}
-
-// All ranks hold the same residual: the owner does the tail once and publishes y and norm.
-Status MmRun::share_outputs(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine) {
-  const size_t bytes = dtype_bytes(body_.output, body_.n);
-  const size_t pitch = body_.chunks.result_row_bytes;
   for (int64_t row = mine.first; row < mine.last; ++row) finished_[row - mine.first] = sums_ + row * body_.n;
   std::byte* y = exchange_.result_row(rank_, index, mine.first);
-  tail(first_row + mine.first, mine.last - mine.first, y, body_.needs_norm() ? y + bytes : nullptr, pitch);
-  if (auto status = exchange_.publish_results(index, mine); !status) return status;
+  tail(first_row + mine.first, mine.last - mine.first, y,
+       body_.needs_norm() ? y + dtype_bytes(body_.output, body_.n) : nullptr, body_.chunks.result_row_bytes);
+}
+
+// What all owners published becomes this rank's outputs.
+void MmRun::take_results(const MmChunk& chunk) {
+  const auto [index, first_row, count, mine] = chunk;
+  if (!body_.replicated()) {
+    for (int64_t row = 0; row < count; ++row) {
+      finished_[row] = exchange_.result_row(exchange_.owner(row, count), index, row);
+    }
+    return tail_into_outputs(first_row, count);
+  }
+  const TraceSpan span(TraceKind::copy, "outputs", rank_, index);
+  const size_t bytes = dtype_bytes(body_.output, body_.n), pitch = body_.chunks.result_row_bytes;
   for (int64_t row = 0; row < count; ++row) {
     const std::byte* source = exchange_.result_row(exchange_.owner(row, count), index, row);
     std::memcpy(operand_row(body_.y, first_row + row, body_.n), source, bytes);
     if (body_.norm.present()) std::memcpy(operand_row(body_.norm, first_row + row, body_.n), source + bytes, bytes);
     quantise_norm(first_row + row, 1, source + bytes, pitch);
   }
+}
+
+Status MmRun::share(const MmChunk& chunk) {
+  put_results(chunk);
+  if (auto status = exchange_.publish_results(chunk.index, chunk.mine); !status) return status;
+  take_results(chunk);
   return {};
 }
 
@@ -342,8 +368,7 @@ Status MmRun::chunk(int64_t index) {
     for (int64_t row = 0; row < count; ++row) finished_[row] = sums_ + row * body_.n;
     tail_into_outputs(first_row, count);
   } else {
-    shared = body_.replicated() ? share_outputs(index, first_row, count, mine)
-                                : share_sums(index, first_row, count, mine);
+    shared = share({index, first_row, count, mine});
   }
   if (ranks_ > 1) exchange_.close();
   return shared;
@@ -363,9 +388,12 @@ Status MmRun::all() {
     write_bias(bias_);
     biases_[bias_count_++] = bias_;
   }
+  const bool hides = overlaps();
   for (int64_t index = 0; index < body_.chunks.count(); ++index) {
-    if (auto status = body_.wire ? wire_chunk(index) : chunk(index); !status) return status;
+    const Status done = body_.wire ? wire_chunk(index) : hides ? overlapped_chunk(index) : chunk(index);
+    if (!done) return done;
   }
+  if (auto status = settle(true); !status) return status;
   return end();
 }
 

@@ -31,6 +31,12 @@ struct GatheredRows {
   const float* token = nullptr;
 };
 
+// Rows of the whole that travel together, and those of them that this rank sums.
+struct MmChunk {
+  int64_t index = -1, first_row = 0, count = 0;
+  RowExchange::Range mine{0, 0};
+};
+
 // One execution on one rank.
 class MmRun {
  public:
@@ -77,8 +83,17 @@ class MmRun {
   void tail(int64_t first_row, int64_t count, std::byte* y, std::byte* norm, size_t pitch);
   void tail_into_outputs(int64_t first_row, int64_t count);
   void quantise_norm(int64_t first_row, int64_t count, const std::byte* norm, size_t pitch);
-  Status share_sums(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine);
-  Status share_outputs(int64_t index, int64_t first_row, int64_t count, RowExchange::Range mine);
+  void inject_flip(void* row) const;
+  void sum_partials(RowExchange::Range mine, uint32_t back);
+  void put_results(const MmChunk& chunk);
+  void take_results(const MmChunk& chunk);
+  Status share(const MmChunk& chunk);
+  // Communication of a chunk hidden behind the product of the next (mm_overlap.cpp)
+  bool overlaps() const;
+  Status overlapped_chunk(int64_t index);
+  void strip(const MmChunk& chunk, int64_t first_column, int64_t columns);
+  Status advance(bool wait, uint32_t back);
+  Status settle(bool last);
   template <class T>
   T* array(int64_t count) {
     return lane_.scratch->take_array<T>(count);
@@ -100,6 +115,8 @@ class MmRun {
   const void** finished_ = nullptr;  // [chunk_rows] where the tail reads sums
   const float** biases_ = nullptr;   // [ranks]; the present ones first, in rank order
   int bias_count_ = 0;
+  MmChunk pending_;         // overlapped: published and not finished; index -1: none
+  bool summed_ = false;     // ... of which this rank's sums are published too
   float* tokens_ = nullptr;  // [chunk_rows] of a peer's rows
   std::byte* norm_rows_ = nullptr;  // [chunk_rows][n] norms that are quantised and not stored
   // int8 between ranks: f32 scales, and rows as they travel

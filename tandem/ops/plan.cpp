@@ -7,6 +7,7 @@
 
 #include "tandem/base/env.h"
 #include "tandem/comm/communicator.h"
+#include "tandem/exec/trace.h"
 #include "tandem/exec/wait.h"
 
 namespace tandem {
@@ -53,10 +54,16 @@ void report(const Plan::Body& body, int64_t start_ns, const Status& status) {
              status ? "ok" : status.error().message);
 }
 
+Status traced(const Plan::Body& body, std::span<std::byte> workspace, Lane& lane) {
+  const Communicator* communicator = body.communicator();
+  const TraceSpan span(TraceKind::operation, body.name(), communicator != nullptr ? communicator->rank() : -1);
+  return body.execute(workspace, lane);
+}
+
 Status execute_in_turn(const Plan::Body& body, Turn& turn, std::span<std::byte> workspace, Lane& lane) {
   if (auto ready = turn.start(); !ready) return ready;
   const int64_t start = verbose() ? monotonic_ns() : 0;
-  Status status = body.execute(workspace, lane);
+  Status status = traced(body, workspace, lane);
   if (!status && body.communicator() != nullptr) body.communicator()->abort(status.error());
   if (verbose()) report(body, start, status);
   turn.finish();

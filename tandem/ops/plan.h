@@ -36,6 +36,8 @@ class Plan {
   // Bytes run() wants; 0 only for an empty problem, at least 512 otherwise.
   size_t workspace_bytes() const { return body_->workspace_bytes(); }
   std::string_view name() const { return body_->name(); }
+  // What the verbose line says of it: shapes, dtypes, table, algorithm.
+  std::string describe() const { return body_->describe(); }
   // Enqueues; the workspace must live until the stream has passed it.
   Status run(std::span<std::byte> workspace, Stream& stream) const;
   // Runs at once on the calling thread, which must be a stream's worker (lane comes from its task).

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "tandem/exec/trace.h"
+
 namespace tandem {
 namespace {
 
@@ -32,10 +34,15 @@ Expected<RowChunks> choose_chunks(int64_t rows, int64_t n, size_t result_row_byt
                 fmt::format("window has {} bytes, {} wanted for one row of n = {} (raise TANDEM_WINDOW_MB, lift HCCL_BUFFSIZE)",
                             window_bytes, row_bytes + 2 * kLine, n));
   }
-  chunks.slot_bytes = round_up(static_cast<size_t>(chunks.chunk_rows * n) * sizeof(float));
-  chunks.result_bytes = round_up(static_cast<size_t>(chunks.chunk_rows) * result_row_bytes);
+  limit_chunk_rows(chunks, chunks.chunk_rows);
   chunks.one_shot = rows <= chunks.chunk_rows && rows * n * static_cast<int64_t>(sizeof(float)) <= kOneShotBytes;
   return chunks;
+}
+
+void limit_chunk_rows(RowChunks& chunks, int64_t rows) {
+  chunks.chunk_rows = std::min(chunks.chunk_rows, rows);
+  chunks.slot_bytes = round_up(static_cast<size_t>(chunks.chunk_rows * chunks.n) * sizeof(float));
+  chunks.result_bytes = round_up(static_cast<size_t>(chunks.chunk_rows) * chunks.result_row_bytes);
 }
 
 Status RowExchange::open() {
@@ -45,18 +52,21 @@ Status RowExchange::open() {
   return comm_.await_all(Signal::free, value() - buffers, "waiting for its window slot to be read");
 }
 
-float* RowExchange::slot_row(int rank, int64_t row) const {
-  const size_t slot = step_ % static_cast<uint32_t>(chunks_.buffers);
+float* RowExchange::slot_row(int rank, int64_t row, uint32_t back) const {
+  const size_t slot = (step_ - back) % static_cast<uint32_t>(chunks_.buffers);
   std::byte* base = comm_.window(rank) + slot * chunks_.slot_bytes;
   return reinterpret_cast<float*>(base) + row * chunks_.n;
 }
 
 void RowExchange::announce_slot() {
+  const TraceSpan span(TraceKind::publish, "partials", comm_.rank(), step_, chunks_.slot_bytes);
   comm_.lend(reinterpret_cast<const std::byte*>(slot_row(comm_.rank(), 0)), chunks_.slot_bytes);
   comm_.arrive(Signal::ready, value());
 }
 
-Status RowExchange::await_slots() { return comm_.await_all(Signal::ready, value(), "waiting for rows"); }
+Status RowExchange::await_slots(uint32_t back) {
+  return comm_.await_all(Signal::ready, value() - back, "waiting for rows");
+}
 
 Status RowExchange::publish_slot() {
   announce_slot();
@@ -70,14 +80,23 @@ std::byte* RowExchange::result_row(int rank, int64_t chunk, int64_t row) const {
   return base + static_cast<size_t>(row) * chunks_.result_row_bytes;
 }
 
-Status RowExchange::publish_results(int64_t chunk, Range mine) {
-  comm_.lend(result_row(comm_.rank(), chunk, mine.first),
-             static_cast<size_t>(mine.last - mine.first) * chunks_.result_row_bytes);
-  comm_.arrive(Signal::done, value());
-  return comm_.await_all(Signal::done, value(), "waiting for finished rows");
+void RowExchange::announce_results(int64_t chunk, Range mine, uint32_t back) {
+  const size_t bytes = static_cast<size_t>(mine.last - mine.first) * chunks_.result_row_bytes;
+  const TraceSpan span(TraceKind::publish, "results", comm_.rank(), step_ - back, bytes);
+  comm_.lend(result_row(comm_.rank(), chunk, mine.first), bytes);
+  comm_.arrive(Signal::done, value() - back);
 }
 
-void RowExchange::close() { comm_.arrive(Signal::free, value()); }
+Status RowExchange::await_results(uint32_t back) {
+  return comm_.await_all(Signal::done, value() - back, "waiting for finished rows");
+}
+
+Status RowExchange::publish_results(int64_t chunk, Range mine) {
+  announce_results(chunk, mine);
+  return await_results();
+}
+
+void RowExchange::close(uint32_t back) { comm_.arrive(Signal::free, value() - back); }
 
 void RowExchange::finish() {
   // One-shot operators publish no results; every counter stays near base because they are compared by difference.

@@ -31,23 +31,26 @@ struct RowChunks {
 // Fails with out_of_memory when not even one row fits. result_row_bytes 0: no second phase.
 Expected<RowChunks> choose_chunks(int64_t rows, int64_t n, size_t result_row_bytes, size_t window_bytes);
 
+// The same with at most `rows` rows in a chunk.
+void limit_chunk_rows(RowChunks& chunks, int64_t rows);
+
 class RowExchange {
  public:
   RowExchange(Communicator& communicator, const RowChunks& chunks) : comm_(communicator), chunks_(chunks) {}
 
   // Opens the next exchange: waits until this rank's slot may be overwritten.
   Status open();
-  // Row `row` of the open exchange's slot of `rank`.
-  float* slot_row(int rank, int64_t row) const;
+  // Row `row` of the slot of `rank`, of the open exchange or the one `back` before it.
+  float* slot_row(int rank, int64_t row, uint32_t back = 0) const;
   // Tells the peers this rank's slot is filled and waits for theirs.
   Status publish_slot();
   // The same in two steps.
   void announce_slot();
-  Status await_slots();
+  Status await_slots(uint32_t back = 0);
   // Row `row` of the chunk's result area of `rank`; results alternate by chunk.
   std::byte* result_row(int rank, int64_t chunk, int64_t row) const;
-  // This rank needs the peers' slots and results of the open exchange no more.
-  void close();
+  // This rank needs the peers' slots and results of the open exchange, or the one `back` before it, no more.
+  void close(uint32_t back = 0);
   // Ends the operator for this rank.
   void finish();
 
@@ -58,6 +61,12 @@ class RowExchange {
   Range owned(int rank, int64_t count) const;
   // Tells the peers that this rank's results, rows `mine` of the chunk, are written and waits for theirs.
   Status publish_results(int64_t chunk, Range mine);
+  // The same in two steps.
+  void announce_results(int64_t chunk, Range mine, uint32_t back = 0);
+  Status await_results(uint32_t back = 0);
+  // Whether await_slots() or await_results() would return at once.
+  bool slots_there(uint32_t back) const { return comm_.all_reached(Signal::ready, value() - back); }
+  bool results_there(uint32_t back) const { return comm_.all_reached(Signal::done, value() - back); }
   int owner(int64_t row, int64_t count) const;
 
  private:
