@@ -27,10 +27,17 @@ double percent(double part, double whole) { return whole > 0 ? 100 * part / whol
 nlohmann::json to_json(const std::map<int64_t, RankTimes>& ranks) {
   nlohmann::json rows = nlohmann::json::array();
   for (const auto& [rank, t] : ranks) {
-    rows.push_back({{"rank", rank},           {"span_us", t.span_us},       {"compute_us", t.compute_us},
-                    {"wait_us", t.wait_us},   {"reduce_us", t.reduce_us},   {"tail_us", t.tail_us},
-                    {"copy_us", t.copy_us},   {"hidden_us", t.hidden_us},   {"published_bytes", t.published_bytes},
-                    {"spans", t.spans},       {"dropped", t.dropped},
+    rows.push_back({{"rank", rank},
+                    {"span_us", t.span_us},
+                    {"compute_us", t.compute_us},
+                    {"wait_us", t.wait_us},
+                    {"reduce_us", t.reduce_us},
+                    {"tail_us", t.tail_us},
+                    {"copy_us", t.copy_us},
+                    {"hidden_us", t.hidden_us},
+                    {"published_bytes", t.published_bytes},
+                    {"spans", t.spans},
+                    {"dropped", t.dropped},
                     {"hidden_percent", t.reduce_us > 0 ? percent(t.hidden_us, t.reduce_us) : 100.0}});
   }
   return {{"ranks", rows}, {"hidden_percent", hidden_percent(ranks)}};
@@ -46,8 +53,8 @@ std::string table(const std::map<int64_t, RankTimes>& ranks) {
                         t.reduce_us > 0 ? fmt::format("{:.1f}", percent(t.hidden_us, t.reduce_us)) : "-",
                         t.published_bytes, t.dropped);
   }
-  return text + fmt::format("{:.1f} % of the time of reductions lies inside another rank's compute\n",
-                            hidden_percent(ranks));
+  return text +
+         fmt::format("{:.1f} % of the time of reductions lies inside another rank's compute\n", hidden_percent(ranks));
 }
 
 int run(const Flags& flags) {
@@ -82,8 +89,9 @@ void add_trace_stats(CLI::App& app, int& exit_code) {
   const auto flags = std::make_shared<Flags>();
   command->add_option("file", flags->file, "trace written by --trace or TANDEM_TRACE")->required();
   command->add_flag("--json", flags->json, "one JSON object on stdout");
-  command->add_option("--min-hidden", flags->least_hidden,
-                      "fail where less than this percentage of the reductions' time lies inside another rank's compute")
+  command
+      ->add_option("--min-hidden", flags->least_hidden,
+                   "fail where less than this percentage of the reductions' time lies inside another rank's compute")
       ->check(CLI::Range(0.0, 100.0));
   command->footer(
       "Shares are of the time between a rank's first and last event.\nExample:\n"

@@ -22,9 +22,9 @@ struct Unfused {
   ChainContext context;
   Rows partial, sums;
   fused::Outputs out;
-  std::vector<std::byte> x;          // all_gather: rows of all ranks
+  std::vector<std::byte> x;  // all_gather: rows of all ranks
   std::vector<int64_t> counts, displacements;
-  std::vector<float> spare;          // of the arithmetic alone: what peers would have sent
+  std::vector<float> spare;  // of the arithmetic alone: what peers would have sent
 
   Unfused(std::shared_ptr<Operands> its_operands, const ChainContext& its_context)
       : operands(std::move(its_operands)),

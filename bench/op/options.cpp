@@ -145,9 +145,10 @@ std::string complaint_about(const OpOptions& o) {
   for (const std::string& type : o.types) {
     fused::Problem ignored;
     if (!set_type(type, ignored)) {
-      return fmt::format("-d {}: known are fp16, bf16, fp32, int8, int4, w8a8, with a group int4-g128, and "
-                         "activations before them: bf16-int8",
-                         type);
+      return fmt::format(
+          "-d {}: known are fp16, bf16, fp32, int8, int4, w8a8, with a group int4-g128, and "
+          "activations before them: bf16-int8",
+          type);
     }
   }
   const bool odd = std::any_of(o.n.begin(), o.n.end(), [](int64_t n) { return n % 2 != 0; });
@@ -195,14 +196,16 @@ Expected<OpProblem> problem_of_line(std::string_view line) {
   const auto k = number(word_at(words, "k"), 1, kMostExtent);
   if (!ranks || !m || !n || !k) return no_line("rank, m, n or k is missing");
   if (words.contains("top_k")) return no_line("products of experts cannot be replayed");
-  OpProblem problem{std::string(name), "replay", word_at(words, "layout"), *kind, Math::exact, {}, static_cast<int>(*ranks)};
+  OpProblem problem{std::string(name), "replay", word_at(words, "layout"), *kind,
+                    Math::exact,       {},       static_cast<int>(*ranks)};
   fused::Problem& p = problem.data;
   p.ranks = *kind == OpKind::all_gather ? 1 : problem.ranks;
   p.m = *m, p.n = *n, p.k = *k;
   p.dtype = dtype_from_name(word_at(words, "x"));
   p.weight = dtype_from_name(word_at(words, "w"));
   p.output = dtype_from_name(word_at(words, "y"));
-  if (p.dtype == DType::none || p.weight == DType::none || p.output == DType::none) return no_line("x, w or y is missing");
+  if (p.dtype == DType::none || p.weight == DType::none || p.output == DType::none)
+    return no_line("x, w or y is missing");
   if (!set_quant(word_at(words, "quant"), p)) return no_line("quant is missing");
   const bool known_layout = problem.layout == "row" || problem.layout == "packed" || problem.layout == "transposed";
   if (!known_layout) return no_line("layout is missing");

@@ -22,11 +22,11 @@ struct OpOptions {
   bool offset = false;         // zero points
   bool replicated = false;     // all ranks hold the same residual
   int rounds = 5;
-  double visit = 0.02;         // seconds of one contender in one round
-  int64_t pool_mb = 208;       // of weights of all ranks together, so that they come from memory
+  double visit = 0.02;    // seconds of one contender in one round
+  int64_t pool_mb = 208;  // of weights of all ranks together, so that they come from memory
   std::string peer, peer_folder;
   std::vector<std::string> gemms = {"openblas", "onednn2", "onednn3"};
-  std::string replay;          // a verbose line; takes the place of shapes and types
+  std::string replay;  // a verbose line; takes the place of shapes and types
   bool progress = false, spoil = false;
 };
 
@@ -42,9 +42,11 @@ struct OpProblem {
 
   int64_t first_row(int rank) const { return data.m * rank / ranks; }
   int64_t rows_of(int rank) const { return first_row(rank + 1) - first_row(rank); }
-  double flops() const { return 2.0 * static_cast<double>(data.m) * static_cast<double>(data.n) * static_cast<double>(data.k); }
-  double weight_bytes() const;          // with its scales
-  double communicated_bytes() const;    // that a rank has to read of others, at least
+  double flops() const {
+    return 2.0 * static_cast<double>(data.m) * static_cast<double>(data.n) * static_cast<double>(data.k);
+  }
+  double weight_bytes() const;        // with its scales
+  double communicated_bytes() const;  // that a rank has to read of others, at least
 };
 
 // What is wrong with the words in them, or nothing.

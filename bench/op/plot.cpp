@@ -64,10 +64,10 @@ std::string draw_lanes(const std::vector<LaneSpan>& lanes, double& bottom) {
     if (colour == nullptr || span.end_us < begin || span.begin_us > end) continue;
     const double x = kLeft + (span.begin_us - begin) / (end - begin) * kWidth;
     const double width = std::max((span.end_us - span.begin_us) / (end - begin) * kWidth, 0.3);
-    out += fmt::format("<rect x=\"{:.2f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{}\" fill=\"{}\"><title>{} {:.1f} us"
-                       "</title></rect>\n",
-                       x, kTop + kLane * place[span.rank], width, kLane - 6, colour, span.category,
-                       span.end_us - span.begin_us);
+    out += fmt::format(
+        "<rect x=\"{:.2f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{}\" fill=\"{}\"><title>{} {:.1f} us"
+        "</title></rect>\n",
+        x, kTop + kLane * place[span.rank], width, kLane - 6, colour, span.category, span.end_us - span.begin_us);
   }
   bottom = kTop + kLane * next;
   out += text_at(kLeft, bottom + 14, "start", 11, kGrey, "0");
@@ -115,7 +115,8 @@ std::string roof(const json& report, const Axes& axes) {
   std::string out;
   for (const json& row : report["rows"]) {
     if (!row.contains("bound")) continue;
-    const double rate = row["bound"]["read_gbytes_per_second"].get<double>(), peak = row["bound"]["peak_gops"].get<double>();
+    const double rate = row["bound"]["read_gbytes_per_second"].get<double>(),
+                 peak = row["bound"]["peak_gops"].get<double>();
     const double knee = std::clamp(peak / rate, axes.x_low, axes.x_high);
     const auto height = [&](double v) { return axes.y(std::clamp(std::min(v * rate, peak), axes.y_low, axes.y_high)); };
     out += fmt::format("<polyline points=\"{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}\" fill=\"none\" stroke=\"{}\"/>\n",
@@ -133,7 +134,8 @@ std::string draw_roofline(const json& report, double top) {
     axes.x_low = std::min(axes.x_low, p.intensity / 2), axes.x_high = std::max(axes.x_high, p.intensity * 2);
     axes.y_low = std::min(axes.y_low, p.gops / 2), axes.y_high = std::max(axes.y_high, p.gops * 2);
   }
-  std::string out = text_at(kLeft, top - 10, "start", 13, kInk, "10^9 operations a second of one rank, over operations a byte of its weight");
+  std::string out = text_at(kLeft, top - 10, "start", 13, kInk,
+                            "10^9 operations a second of one rank, over operations a byte of its weight");
   for (double decade = std::pow(10, std::floor(std::log10(axes.y_low))); decade <= axes.y_high; decade *= 10) {
     if (decade < axes.y_low) continue;
     out += fmt::format("<line x1=\"{1:.1f}\" y1=\"{0:.1f}\" x2=\"{2:.1f}\" y2=\"{0:.1f}\" stroke=\"{3}\"/>\n",
@@ -150,13 +152,15 @@ std::string draw_roofline(const json& report, double top) {
   std::map<std::string, const char*> colours;
   for (const Point& p : points) {
     const char* colour = colours.emplace(p.type, kColours[colours.size() % std::size(kColours)]).first->second;
-    out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\" stroke=\"{}\"><title>{}: {:.1f}"
-                       "</title></circle>\n",
-                       axes.x(p.intensity), axes.y(p.gops), p.ours ? colour : "white", colour, p.name, p.gops);
+    out += fmt::format(
+        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\" stroke=\"{}\"><title>{}: {:.1f}"
+        "</title></circle>\n",
+        axes.x(p.intensity), axes.y(p.gops), p.ours ? colour : "white", colour, p.name, p.gops);
   }
   double y = top + 12;
   for (const auto& [type, colour] : colours) {
-    out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\"/>\n", kLeft + kWidth + 20, y - 4, colour);
+    out +=
+        fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\"/>\n", kLeft + kWidth + 20, y - 4, colour);
     out += text_at(kLeft + kWidth + 32, y, "start", 12, kInk, type);
     y += 20;
   }
@@ -170,15 +174,16 @@ std::string op_svg(const json& report, const std::vector<LaneSpan>& lanes) {
   double bottom = kTop;
   std::string body = text_at(kLeft, 28, "start", 18, kInk, "Products between ranks");
   const json& machine = report["machine"];
-  body += text_at(kLeft, 48, "start", 12, kGrey,
-                  fmt::format("{}, {} cores; {}; {}", machine["cpu"].get<std::string>(), machine["cores"].get<size_t>(),
-                              report["communicator"].get<std::string>(), machine["date"].get<std::string>().substr(0, 10)));
+  body +=
+      text_at(kLeft, 48, "start", 12, kGrey,
+              fmt::format("{}, {} cores; {}; {}", machine["cpu"].get<std::string>(), machine["cores"].get<size_t>(),
+                          report["communicator"].get<std::string>(), machine["date"].get<std::string>().substr(0, 10)));
   if (!report["rows"].empty()) {
     const json& row = report["rows"].back();
-    body += text_at(kLeft, 66, "start", 12, kGrey,
-                    fmt::format("one call of {} {} m={} k={} n={}", row["op"].get<std::string>(),
-                                row["type"].get<std::string>(), row["m"].get<int64_t>(), row["k"].get<int64_t>(),
-                                row["n"].get<int64_t>()));
+    body += text_at(
+        kLeft, 66, "start", 12, kGrey,
+        fmt::format("one call of {} {} m={} k={} n={}", row["op"].get<std::string>(), row["type"].get<std::string>(),
+                    row["m"].get<int64_t>(), row["k"].get<int64_t>(), row["n"].get<int64_t>()));
   }
   body += draw_lanes(lanes, bottom);
   const double top = bottom + 60;

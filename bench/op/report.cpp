@@ -57,17 +57,17 @@ void add_bound(json& row) {
 
 std::string machine_line(const json& report) {
   const json& machine = report["machine"];
-  return fmt::format("{}, {} cores ({} usable); {}; table {}, {} threads a rank; {}\n", machine["cpu"].get<std::string>(),
-                     machine["cores"].get<size_t>(), machine["usable_cores"].get<int>(),
-                     report["communicator"].get<std::string>(), report["table"].get<std::string>(),
-                     report["threads"].get<int>(), machine["date"].get<std::string>());
+  return fmt::format(
+      "{}, {} cores ({} usable); {}; table {}, {} threads a rank; {}\n", machine["cpu"].get<std::string>(),
+      machine["cores"].get<size_t>(), machine["usable_cores"].get<int>(), report["communicator"].get<std::string>(),
+      report["table"].get<std::string>(), report["threads"].get<int>(), machine["date"].get<std::string>());
 }
 
 std::string row_text(const json& row) {
-  std::string text = fmt::format("\n{} {} {} m={} k={} n={} {}, {} ranks\n  {}\n", row["op"].get<std::string>(),
-                                 row["type"].get<std::string>(), row["math"].get<std::string>(), row["m"].get<int64_t>(),
-                                 row["k"].get<int64_t>(), row["n"].get<int64_t>(), row["layout"].get<std::string>(),
-                                 row["ranks"].get<int>(), row["line"].get<std::string>());
+  std::string text = fmt::format(
+      "\n{} {} {} m={} k={} n={} {}, {} ranks\n  {}\n", row["op"].get<std::string>(), row["type"].get<std::string>(),
+      row["math"].get<std::string>(), row["m"].get<int64_t>(), row["k"].get<int64_t>(), row["n"].get<int64_t>(),
+      row["layout"].get<std::string>(), row["ranks"].get<int>(), row["line"].get<std::string>());
   text += fmt::format("  {:<34} {:>12} {:>12} {:>10} {:>10} {:>10}\n", "", "us", "least us", "of fused", "of bound",
                       "cpu us");
   const double bound = row.contains("bound") ? row["bound"]["us"].get<double>() : 0;

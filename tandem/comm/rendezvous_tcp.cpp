@@ -13,6 +13,7 @@
 #include "tandem/comm/fingerprint.h"
 #include "tandem/comm/host_id.h"
 #include "tandem/comm/tcp.h"
+#include "tandem/exec/trace.h"
 #include "tandem/version.h"
 
 // Who is where: rank 0 collects, then tells all.
@@ -220,6 +221,7 @@ Status TcpHost::answer_all() {
     chair.window_bytes = seats_[rank].window_bytes;
   }
   for (size_t rank = 1; rank < lines_.size(); ++rank) {
+    answer.clock_ns = monotonic_ns();
     if (send_bytes(lines_[rank].get(), bytes_of(answer), deadline_)) continue;
     return fail(ErrorCode::peer_lost,
                 fmt::format("connect: rank {} cannot be answered ({})", rank, strerrordesc_np(errno)));
@@ -310,6 +312,14 @@ Expected<FarAnswer> ask(const Rendezvous& rendezvous, size_t window_bytes, FarMe
   return answer;
 }
 
+// Ranks of one host share a clock. Between hosts the answer's way is what the estimate is off by.
+void follow_clock(const FarAnswer& answer, const std::vector<FarSeat>& seats, int rank) {
+  constexpr int64_t kMostClock = int64_t{1} << 61;
+  if (seats[0].host == seats[static_cast<size_t>(rank)].host) return;
+  if (answer.clock_ns < 0 || answer.clock_ns > kMostClock) return;
+  set_trace_clock(answer.clock_ns - monotonic_ns());
+}
+
 Expected<FarMeeting> meet_as_tcp_guest(const Rendezvous& rendezvous, size_t window_bytes, Deadline deadline) {
   FarMeeting meeting;
   bool again = false;
@@ -321,6 +331,7 @@ Expected<FarMeeting> meet_as_tcp_guest(const Rendezvous& rendezvous, size_t wind
   if (!answer) return fail(answer.error());
   auto seats = read_answer(*answer, rendezvous.size);
   if (!seats) return fail(seats.error());
+  follow_clock(*answer, *seats, rendezvous.rank);
   meeting.seats = std::move(*seats);
   meeting.lines.resize(meeting.seats.size());
   meeting.seats[0].address = address_of_peer(meeting.lines[0].get());  // as this rank sees it

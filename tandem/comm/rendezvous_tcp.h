@@ -42,6 +42,7 @@ struct FarAnswer {
   uint32_t code;
   int32_t size;
   uint32_t reserved;
+  int64_t clock_ns;  // rank 0's, as it sends
   char text[1024];
   Chair chairs[kMaxRanks];
 };

@@ -11,8 +11,8 @@
 // What each rank did when, for one Chrome trace of all ranks. Off, a span costs one relaxed load.
 //
 // Each thread keeps its newest spans in a ring of its own; what a full ring drops is counted and written. At the end of
-// the process (or at finish_trace()) they are merged into the file: processes of one run, told by the run's name, add to
-// the same file one after the other, each by a complete new file that replaces the old one.
+// the process (or at finish_trace()) they are merged into the file: processes of one run, told by the run's name, add
+// to the same file one after the other, each by a complete new file that replaces the old one.
 #pragma GCC visibility push(default)
 namespace tandem {
 

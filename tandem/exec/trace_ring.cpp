@@ -109,8 +109,8 @@ std::string trace_lines(std::vector<TraceRecord> records, int64_t offset_ns) {
 }
 
 std::string trace_header(std::string_view run) {
-  return fmt::format("{{\"displayTimeUnit\":\"ns\",\"otherData\":{{\"tandem_trace\":1,\"run\":\"{}\"}},\"traceEvents\":[\n",
-                     run);
+  return fmt::format(
+      "{{\"displayTimeUnit\":\"ns\",\"otherData\":{{\"tandem_trace\":1,\"run\":\"{}\"}},\"traceEvents\":[\n", run);
 }
 
 bool is_trace(std::string_view file) {

@@ -64,9 +64,9 @@ std::string MmAllReduceBody::describe() const {
   if (top_k > 0) text += fmt::format(" top_k={}", top_k);
   text += fmt::format(" x={} w={} y={} layout={} quant={} bias={} x3={} tail={} math={} table={}",
                       dtype_name(product.x_dtype), dtype_name(leading_weight(*this).dtype), dtype_name(output),
-                      layout_of(leading_weight(*this)), quant_of(*this), bias.present() ? dtype_name(bias.dtype) : "none",
-                      x3.present() ? dtype_name(x3.dtype) : "none", name_of(tail),
-                      product.math == Math::fast ? "fast" : "exact", table->name);
+                      layout_of(leading_weight(*this)), quant_of(*this),
+                      bias.present() ? dtype_name(bias.dtype) : "none", x3.present() ? dtype_name(x3.dtype) : "none",
+                      name_of(tail), product.math == Math::fast ? "fast" : "exact", table->name);
   const Prediction guess = predicted(*this);
   return text + fmt::format(" transport={} algorithm={} chunks={}x{} overlap={}({}) predicted={:.1f}us",
                             comm->several_hosts() ? "hosts" : "memory", algorithm_of(*this), chunks.count(),

@@ -4,8 +4,8 @@
 #include "tandem/ops/planner.h"
 
 // The product of a chunk in strips of columns; between two strips the rank looks whether the chunk before can be summed
-// or finished. Each rank sums after a strip of its own, so that the others compute meanwhile. Signals and bits are those
-// of MmRun::chunk(): ranks that overlap and ranks that do not may meet in one operator.
+// or finished. Each rank sums after a strip of its own, so that the others compute meanwhile. Signals and bits are
+// those of MmRun::chunk(): ranks that overlap and ranks that do not may meet in one operator.
 namespace tandem {
 namespace {
 

@@ -10,8 +10,8 @@ namespace tandem {
 namespace {
 
 // Rates of one core of a present machine (docs/performance.md); only their ratios decide anything.
-constexpr double kReadBytesPerUs = 16e3;     // weights and partials from memory or a peer's cache
-constexpr double kWireBytesPerUs = 2e3;      // between hosts
+constexpr double kReadBytesPerUs = 16e3;  // weights and partials from memory or a peer's cache
+constexpr double kWireBytesPerUs = 2e3;   // between hosts
 constexpr double kPhaseUs = 2, kFarPhaseUs = 40, kCrowdedPhaseUs = 20;  // a signal from all to all
 constexpr double kFlopsPerUs = 90e3, kIntegerFlopsPerUs = 130e3, kPlainFlopsPerUs = 1e3;
 

@@ -39,9 +39,9 @@ struct WorkFacts {
   int64_t m = 0, n = 0, k = 0;
   int ranks = 1, threads = 1;
   bool several_hosts = false, oversubscribed = false;
-  double weight_bytes = 0;     // of one element of the weight
-  bool integer = false;        // int8 x int8, or fast arithmetic
-  bool portable = false;       // no vector unit
+  double weight_bytes = 0;  // of one element of the weight
+  bool integer = false;     // int8 x int8, or fast arithmetic
+  bool portable = false;    // no vector unit
   bool overlap = false;
 };
 struct Prediction {

@@ -130,8 +130,13 @@ TEST(Overlap, ScatteredRowsHaveTheirBits) {
 }
 
 TEST(Planner, ChoosesAlikeWhateverTheOverlap) {
-  const ChunkFacts facts{.rows = 512, .n = 4096, .ranks = 4, .several_hosts = false, .hides = true,
-                         .result_row_bytes = 4 * 4096, .window_bytes = 8 << 20};
+  const ChunkFacts facts{.rows = 512,
+                         .n = 4096,
+                         .ranks = 4,
+                         .several_hosts = false,
+                         .hides = true,
+                         .result_row_bytes = 4 * 4096,
+                         .window_bytes = 8 << 20};
   const auto chunks = plan_chunks(facts);
   ASSERT_TRUE(chunks.has_value());
   EXPECT_GE(chunks->count(), 5);
