@@ -27,7 +27,7 @@ namespace {
 using nlohmann::json;
 
 struct Flags {
-  bench::OpOptions options;
+  bench::op::OpOptions options;
   int ranks = 2;
   bool packed = false, json = false;
   std::string compare = "openmpi", out, plot, trace;
@@ -39,14 +39,14 @@ struct Flags {
 constexpr size_t kMostTrace = size_t{1} << 29;
 
 std::string settle(Flags& f) {
-  bench::OpOptions& o = f.options;
+  bench::op::OpOptions& o = f.options;
   if (f.packed) o.layout = "packed";
   std::erase(o.gemms, "none");
   if (o.peer_folder.empty()) {
     o.peer_folder = std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "lib";
   }
-  if (std::string wrong = bench::complaint_about(o); !wrong.empty()) return wrong;
-  if (!o.replay.empty()) f.ranks = bench::problem_of_line(o.replay)->ranks;
+  if (std::string wrong = bench::op::complaint_about(o); !wrong.empty()) return wrong;
+  if (!o.replay.empty()) f.ranks = bench::op::problem_of_line(o.replay)->ranks;
   return "";
 }
 
@@ -58,19 +58,19 @@ int run_member(const Flags& f) {
   const auto comm =
       Communicator::connect({.rank = rank, .size = ranks, .name = "bench", .address = f.group, .device = rank});
   if (!comm) return report_failure(comm.error().message, false);
-  const auto rows = bench::run_op_rank(*comm, f.options);
+  const auto rows = bench::op::run_op_rank(*comm, f.options);
   if (!rows) return report_failure(rows.error().message, false);
   if (rank == 0) put(stdout, rows->dump() + "\n");
   return 0;
 }
 
 // Lanes of the picture, from the trace the ranks wrote.
-Expected<std::vector<bench::LaneSpan>> read_lanes(const std::string& path) {
+Expected<std::vector<bench::op::LaneSpan>> read_lanes(const std::string& path) {
   const auto text = read_file(path, kMostTrace);
   if (!text) return fail(text.error());
   const auto trace = parse_trace(*text, path);
   if (!trace) return fail(trace.error());
-  std::vector<bench::LaneSpan> lanes;
+  std::vector<bench::op::LaneSpan> lanes;
   for (const auto& [rank, spans] : *trace) {
     for (const TracedSpan& span : spans.spans) lanes.push_back({rank, span.category, span.begin_us, span.end_us});
   }
@@ -111,7 +111,7 @@ Status write_plot(const Flags& f, const PlotTrace& trace, const json& report) {
   if (f.plot.empty()) return {};
   const auto lanes = read_lanes(trace.path());
   if (!lanes) return fail(lanes.error());
-  return write_file(f.plot, bench::op_svg(report, *lanes));
+  return write_file(f.plot, bench::op::op_svg(report, *lanes));
 }
 
 // The communication library that runs beside ours, or nothing and why.
@@ -139,18 +139,18 @@ int run(Flags& f) {
   (*report)["command"] = "bench op";
   (*report)["machine"] = bench::collective_machine();
   for (const json& line : not_shown) (*report)["not_shown"].push_back(line);
-  bench::add_figures(*report);
-  put(stdout, f.json ? report->dump() + "\n" : bench::op_text(*report));
+  bench::op::add_figures(*report);
+  put(stdout, f.json ? report->dump() + "\n" : bench::op::op_text(*report));
   if (Status s = write_file(f.out, report->dump(1) + "\n"); !s) return report_failure(s.error().message, false);
   if (Status s = write_plot(f, trace, *report); !s) return report_failure(s.error().message, false);
-  const int64_t wrong = bench::count_wrong(*report);
+  const int64_t wrong = bench::op::count_wrong(*report);
   if (wrong > 0) return report_failure(fmt::format("bench op: {} results are wrong and not shown", wrong), false);
   const auto arrived = stdout_arrived();
   return arrived ? 0 : report_failure(arrived.error().message, false);
 }
 
 void add_what(CLI::App& app, Flags& f) {
-  bench::OpOptions& o = f.options;
+  bench::op::OpOptions& o = f.options;
   const auto extent = CLI::Range(int64_t{1}, int64_t{1} << 24);
   app.add_option("op", o.operation, "mm_all_reduce, mm_reduce_scatter, all_gather_mm, each also with _add_rms_norm")
       ->capture_default_str();
@@ -171,7 +171,7 @@ void add_what(CLI::App& app, Flags& f) {
 }
 
 void add_how(CLI::App& app, Flags& f) {
-  bench::OpOptions& o = f.options;
+  bench::op::OpOptions& o = f.options;
   app.add_option("-p,--ranks", f.ranks, "rank processes on this host")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--rounds", o.rounds, "every round visits everybody once; figures are medians over rounds")
       ->check(CLI::Range(1, 1000))

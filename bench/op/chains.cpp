@@ -4,7 +4,7 @@
 #include "tandem/comm/collectives.h"
 #include "tandem/kernels/table.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 namespace {
 
 // Rows of f32 of a product, and pointers to them.
@@ -139,4 +139,4 @@ Expected<std::vector<Contender>> own_contenders(const std::shared_ptr<Operands>&
   return all;
 }
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

@@ -9,7 +9,7 @@
 #include "bench/op/operands.h"
 #include "tandem/exec/lane.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 // Who is measured, and what it took: the slowest rank's microseconds of each round, and processor time of all ranks.
 struct Contender {
@@ -39,4 +39,4 @@ std::vector<Contender> peer_contenders(const std::shared_ptr<Operands>& operands
                                        const OpOptions& options, const TandemCollectivePeer* peer,
                                        std::vector<std::string>& not_shown);
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

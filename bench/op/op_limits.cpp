@@ -11,7 +11,7 @@
 #include "bench/limits.h"
 #endif
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 #ifdef TANDEM_HAVE_BENCH
 namespace {
@@ -52,4 +52,4 @@ double operations_of_peak(const OpProblem&, const Lane&) { return 0; }
 std::vector<Contender> limit_contenders(const OpProblem&, Lane&, size_t) { return {}; }
 #endif
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

@@ -5,7 +5,7 @@
 
 #include "bench/op/contender.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 // What this rank's cores can do at best, as contenders of the same rounds: reading a block of as many bytes as the
 // weight, and multiply-adds from registers. None in a build without Google Benchmark.
@@ -15,4 +15,4 @@ inline constexpr const char* kPeak = "arithmetic limit";
 // Operations of one call of the arithmetic limit on one rank.
 double operations_of_peak(const OpProblem& problem, const Lane& lane);
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

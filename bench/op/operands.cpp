@@ -12,7 +12,7 @@
 #include "tandem/ops/all_gather_mm.h"
 #include "tandem/ops/mm_reduce_scatter.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 using fused::operand;
 using fused::Stored;
@@ -180,4 +180,4 @@ std::vector<float> Operands::plain_x() const {
   return plain;
 }
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

@@ -11,7 +11,7 @@
 #include "tandem/exec/memory.h"
 #include "tandem/ops/plan.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 // One rank's tensors of a problem. Weights and scales lie several times in memory, and every call takes the next.
 class Operands {
@@ -51,4 +51,4 @@ class Operands {
   std::vector<float> dequant_;
 };
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

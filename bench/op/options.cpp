@@ -8,7 +8,7 @@
 #include <map>
 #include <optional>
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 namespace {
 
 constexpr int64_t kMostExtent = 1 << 24;
@@ -219,4 +219,4 @@ Expected<OpProblem> problem_of_line(std::string_view line) {
   return problem;
 }
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

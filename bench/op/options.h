@@ -10,7 +10,7 @@
 #include "tandem/check/fused_problem.h"
 #include "tandem/kernels/gemm.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 // What `tandem bench op` was asked to measure.
 struct OpOptions {
@@ -55,4 +55,4 @@ std::vector<OpProblem> problems_of(const OpOptions& options, int ranks);
 // The call a verbose line tells of, and its number of ranks.
 Expected<OpProblem> problem_of_line(std::string_view line);
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

@@ -11,7 +11,7 @@
 #include "tandem/comm/collectives.h"
 #include "tandem/exec/team.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 namespace {
 
 // The library stays loaded: its threads would outlive their code.
@@ -122,4 +122,4 @@ std::vector<Contender> peer_contenders(const std::shared_ptr<Operands>& operands
   return all;
 }
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

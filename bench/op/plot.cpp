@@ -10,7 +10,7 @@
 #include "bench/op/report.h"
 
 // Above: what every rank did in one call. Below: operations a second over operations a byte, under the limits.
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 using nlohmann::json;
 
@@ -196,4 +196,4 @@ std::string op_svg(const json& report, const std::vector<LaneSpan>& lanes) {
       width, height, body);
 }
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

@@ -18,7 +18,7 @@
 #include "tandem/exec/wait.h"
 #include "tandem/kernels/table.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 namespace {
 
 using nlohmann::json;
@@ -267,4 +267,4 @@ Expected<json> run_op_rank(const std::shared_ptr<Communicator>& comm, const OpOp
   return rows;
 }
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

@@ -8,7 +8,7 @@
 
 #include "bench/op/op_limits.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 using nlohmann::json;
 
@@ -123,4 +123,4 @@ int64_t count_wrong(const json& report) {
   return wrong;
 }
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

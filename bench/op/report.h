@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 // Adds to every row what follows from its times: bound, shares, ratios.
 void add_figures(nlohmann::json& report);
@@ -19,4 +19,4 @@ struct LaneSpan {
 // Lanes of one call of every rank, and each row's operations a second under the limits measured beside it.
 std::string op_svg(const nlohmann::json& report, const std::vector<LaneSpan>& lanes);
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

@@ -9,7 +9,7 @@
 
 #include "tandem/check/fused_oracle.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 using fused::RankData;
 using fused::Stored;
@@ -79,4 +79,4 @@ std::string Verifier::check(const fused::Outputs& out, double slack) const {
   return compare_result(rows_problem_, wanted, pick_out(out.y, bytes, out_rows_), pick_out(out.norm, bytes, out_rows_));
 }
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op

@@ -4,7 +4,7 @@
 
 #include "bench/op/operands.h"
 
-namespace tandem::bench {
+namespace tandem::bench::op {
 
 // Rows of a rank's results against sums in double of the stored operands of all ranks.
 class Verifier {
@@ -20,4 +20,4 @@ class Verifier {
   bool fast_ = false;
 };
 
-}  // namespace tandem::bench
+}  // namespace tandem::bench::op
