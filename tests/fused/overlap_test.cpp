@@ -13,7 +13,7 @@ namespace tandem::fused {
 namespace {
 
 // Four chunks, the last one short; strips of columns that n does not divide into evenly.
-constexpr int64_t kRows = 300, kColumns = 1160, kDepth = 24;
+constexpr int64_t kRows = 300, kColumns = 2120, kDepth = 24;
 
 class Forced {
  public:
