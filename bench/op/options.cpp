@@ -195,7 +195,9 @@ Expected<OpProblem> problem_of_line(std::string_view line) {
   const auto m = number(word_at(words, "m"), 1, kMostExtent), n = number(word_at(words, "n"), 1, kMostExtent);
   const auto k = number(word_at(words, "k"), 1, kMostExtent);
   if (!ranks || !m || !n || !k) return no_line("rank, m, n or k is missing");
-  if (words.contains("top_k")) return no_line("products of experts cannot be replayed");
+  for (const char* beyond : {"top_k", "reduction", "wire", "norm"}) {
+    if (words.contains(beyond)) return no_line(fmt::format("a call with {} cannot be replayed", beyond));
+  }
   OpProblem problem{std::string(name), "replay", word_at(words, "layout"), *kind,
                     Math::exact,       {},       static_cast<int>(*ranks)};
   fused::Problem& p = problem.data;

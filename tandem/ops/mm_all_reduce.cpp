@@ -392,7 +392,8 @@ Expected<std::shared_ptr<MmAllReduceBody>> make_body(const MmAllReduce& op, Devi
   if (sizes.rows == 0 || sizes.n == 0) return body;
   fill_product(*body, op);
   if (auto status = fill_chunks(*body); !status) return fail(status.error());
-  const OverlapChoice choice = choose_overlap(body->chunks, body->comm->size());
+  OverlapChoice choice = choose_overlap(body->chunks, body->comm->size());
+  if (body->wire || body->own_terms) choice = {Overlap::off, "no_plain_sum"};
   body->overlap = choice.overlap;
   body->overlap_why = choice.why;
   body->workspace = kLeastWorkspace;

@@ -67,6 +67,9 @@ std::string MmAllReduceBody::describe() const {
                       layout_of(leading_weight(*this)), quant_of(*this),
                       bias.present() ? dtype_name(bias.dtype) : "none", x3.present() ? dtype_name(x3.dtype) : "none",
                       name_of(tail), product.math == Math::fast ? "fast" : "exact", table->name);
+  if (reduction != Combine::sum) text += fmt::format(" reduction={}", static_cast<int>(reduction));
+  if (wire) text += " wire=int8";
+  if (norm_quant) text += " norm=int8";
   const Prediction guess = predicted(*this);
   return text + fmt::format(" transport={} algorithm={} chunks={}x{} overlap={}({}) predicted={:.1f}us",
                             comm->several_hosts() ? "hosts" : "memory", algorithm_of(*this), chunks.count(),
