@@ -150,7 +150,31 @@ def vendor_example(names, known):
     return "```c\n" + "\n".join(parts) + "\n```"
 
 
-def operator_page(op, struct, entry, examples, forms, known):
+def atb_example(entry):
+    tensors = ", ".join(entry["in"]), ", ".join(entry["out"])
+    lines = ['#include "atb/train_op_params.h"' if entry["param"].startswith("train") else '#include "atb/infer_op_params.h"', "",
+             f"atb::{entry['param']} param;"]
+    lines += [f"param.{one};" for one in entry["set"]]
+    lines += ["atb::Operation* operation = nullptr;", "atb::CreateOperation(param, &operation);", "atb::VariantPack pack;",
+              f"pack.inTensors = {{{tensors[0]}}};", f"pack.outTensors = {{{tensors[1]}}};", "uint64_t bytes = 0;",
+              "operation->Setup(pack, bytes, context);  // then a workspace of so many bytes",
+              "operation->Execute(pack, workspace, bytes, context);"]
+    return "## ATB\n```cpp\n" + "\n".join(lines) + "\n```\n\n"
+
+
+def atb_examples(source):
+    """Examples by operator; each member they set is in the vendor's headers as this library has them."""
+    entries = json.loads((source / "docs/data/atb.json").read_text())
+    headers = " ".join(path.read_text() for path in (source / "front/atb/include/atb").glob("*.h"))
+    for entry in entries.values():
+        words = [entry["param"].split("::")[1]] + [re.split(r"[.= ]+", one)[0] for one in entry["set"]]
+        missing = [word for word in words if not re.search(rf"\b{word}\b", headers)]
+        if missing:
+            raise SystemExit(f"docs/data/atb.json: {missing} not in front/atb/include/atb")
+    return {name: atb_example(entry) for name, entry in entries.items()}
+
+
+def operator_page(op, struct, entry, examples, forms, known, atb):
     header, comment, _, errors = entry
     text = f"# {op['name']}\n{NOTE}\n`{op['formula']}`\n\n```\n{comment}\n```\n\n"
     rows = [(f"`{o['name']}`", o["role"].replace("_", " "), o["dtypes"], o["shape"] or "see above",
@@ -168,28 +192,31 @@ def operator_page(op, struct, entry, examples, forms, known):
         text += "## Python\n" + python_example(op, examples[0]) + "\n\n"
     if forms:
         text += "## aclnn\nThe same bits through\n" + vendor_example(sorted(forms), known) + "\n\n"
+    text += atb
     return text + f"Cases: `tests/cases`; random ones: `tandem check --operator {op['name']}`.\n"
 
 
-def struct_page(struct, entry, known):
+def struct_page(struct, entry, known, atb):
     name = re.sub(r"(?<!^)([A-Z])", r"_\1", struct).lower()
     header, comment, body, errors = entry
     text = f"# {name}\n{NOTE}\n```\n{comment}\n```\n\n```cpp\n// {header}\nstruct {struct} {{\n{body}}};\n```\n\n## Errors\n{errors}\n"
     forms = sorted(form for form in known if "AllReduceAddRmsNorm" in form) if name == "mm_all_reduce" else []
     if forms:
         text += "\n## aclnn\nThe same bits through\n" + vendor_example(forms, known) + "\n"
-    return name, text
+    return name, text + ("\n" + atb[name].rstrip() + "\n" if name in atb else "")
 
 
 def operator_pages(source, build):
     listed = json.loads(output_of(str(build / "bin/tandem"), "operators", "--json"))
     known, (examples, forms), found = prototypes(source), cases(source), structs(source)
+    atb = atb_examples(source)
     pages = {}
     for op in listed:
         struct = camel(op["name"])
-        pages[op["name"]] = operator_page(op, struct, found.pop(struct), examples.get(op["name"]), forms.get(op["name"]), known)
+        pages[op["name"]] = operator_page(op, struct, found.pop(struct), examples.get(op["name"]), forms.get(op["name"]), known,
+                                          atb.get(op["name"], ""))
     for struct, entry in found.items():
-        name, text = struct_page(struct, entry, known)
+        name, text = struct_page(struct, entry, known, atb)
         pages[name] = text
     index = "".join(f"- [{name}]({name}.md)\n" for name in sorted(pages))
     documents = {f"docs/operators/{name}.md": text for name, text in pages.items()}

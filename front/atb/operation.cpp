@@ -126,7 +126,11 @@ Outcome<> OperationBase::check_pack(const atb::VariantPack& pack) const {
 Outcome<> OperationBase::check_memory(const atb::VariantPack& pack) const {
   const int missing = address_is_param() ? atb::ERROR_INVALID_PARAM : atb::ERROR_INVALID_TENSOR_ADDR;
   const auto check = [&](std::string_view what, size_t index, const atb::Tensor& tensor, bool host) -> Outcome<> {
-    if (bytes_of(tensor.desc) == 0 || (host && tensor.hostData != nullptr)) return {};
+    if (bytes_of(tensor.desc) == 0) return {};
+    // Programs leave the size of memory they fill themselves at 0; a smaller one than wanted is none.
+    if (host && tensor.hostData != nullptr)
+      return tensor.dataSize == 0 || tensor.dataSize >= bytes_of(tensor.desc) ? Outcome<>{}
+                                                                              : check_size(what, index, tensor);
     if (tensor.deviceData != nullptr) return check_size(what, index, tensor);
     // An operand nobody reads from the device, whose values came with the parameters.
     if (host && address_is_param()) return {};

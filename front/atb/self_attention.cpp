@@ -2,20 +2,34 @@
 #include <algorithm>
 #include <numeric>
 
-#include "atb/infer_op_params.h"
-#include "front/atb/operation.h"
+#include "front/atb/self_attention.h"
 #include "front/atb/views.h"
-#include "tandem/ops/attention.h"
 #include "tandem/ops/movement.h"
 
 // SelfAttention over whole prompts (PA_ENCODER): the tokens of all sequences lie one behind the other.
 namespace tandem::atbfront {
+
+int64_t kv_heads(const SelfAttentionParam& param) { return param.kvHeadNum == 0 ? param.headNum : param.kvHeadNum; }
+
+int64_t width_of(const atb::TensorDesc& desc, int64_t heads) {
+  if (desc.shape.dimNum == 3) return dim(desc, 1) == heads ? dim(desc, 2) : 0;
+  return dim(desc, 1) % heads == 0 ? dim(desc, 1) / heads : 0;
+}
+
+FusedInferAttention attention_of(const SelfAttentionParam& param) {
+  FusedInferAttention op;
+  op.heads = param.headNum;
+  op.kv_heads = kv_heads(param);
+  op.scale = static_cast<double>(param.qScale) * static_cast<double>(param.qkScale);
+  return op;
+}
+
 namespace {
 
 using namespace atb::infer;
 using Self = SelfAttentionParam;
 
-int64_t kv_heads(const SelfAttentionParam& param) { return param.kvHeadNum == 0 ? param.headNum : param.kvHeadNum; }
+bool cached(const SelfAttentionParam& param) { return param.calcType == Self::ENCODER; }
 // A mask whose values are read; compressed and causal ones are all the same triangle.
 bool given_mask(const SelfAttentionParam& param) { return param.maskType == Self::MASK_TYPE_NORM; }
 bool has_mask(const SelfAttentionParam& param) {
@@ -23,14 +37,18 @@ bool has_mask(const SelfAttentionParam& param) {
 }
 
 Outcome<> check_self(const SelfAttentionParam& param) {
-  if (param.calcType != Self::PA_ENCODER)
-    return refuse(atb::ERROR_INVALID_PARAM, "calcType is {}, 3 (PA_ENCODER) wanted: others are not offered",
+  if (param.calcType != Self::PA_ENCODER && !cached(param))
+    return refuse(atb::ERROR_INVALID_PARAM,
+                  "calcType is {}, 1 (ENCODER) or 3 (PA_ENCODER) wanted: others are not offered",
                   static_cast<int>(param.calcType));
   if (param.headNum <= 0 || kv_heads(param) <= 0 || param.headNum % kv_heads(param) != 0)
     return refuse(atb::ERROR_INVALID_PARAM, "headNum {} and kvHeadNum {}, a positive multiple wanted", param.headNum,
                   param.kvHeadNum);
   if (!has_mask(param) && param.maskType != Self::MASK_TYPE_UNDEFINED && param.maskType != Self::MASK_TYPE_CAUSAL_MASK)
     return refuse(atb::ERROR_INVALID_PARAM, "maskType is {}, 0, 1, 3 or 9 wanted", static_cast<int>(param.maskType));
+  if (cached(param) && param.maskType != Self::MASK_TYPE_UNDEFINED && !given_mask(param))
+    return refuse(atb::ERROR_INVALID_PARAM, "maskType is {}, 0 or 1 wanted (ENCODER)",
+                  static_cast<int>(param.maskType));
   const struct {
     const char* name;
     int value;
@@ -45,16 +63,14 @@ Outcome<> check_self(const SelfAttentionParam& param) {
   return {};
 }
 
-Arity arity_self(const SelfAttentionParam& param) { return {has_mask(param) ? 5u : 4u, 1}; }
+Arity arity_self(const SelfAttentionParam& param) {
+  if (cached(param)) return arity_cached(param);
+  return {has_mask(param) ? 5u : 4u, 1};
+}
 size_t lengths_at(const SelfAttentionParam& param) { return has_mask(param) ? 4 : 3; }
 
-// Columns of a head, from [tokens, heads, D] or [tokens, heads * D]; 0 where they do not fit.
-int64_t width_of(const atb::TensorDesc& desc, int64_t heads) {
-  if (desc.shape.dimNum == 3) return dim(desc, 1) == heads ? dim(desc, 2) : 0;
-  return dim(desc, 1) % heads == 0 ? dim(desc, 1) / heads : 0;
-}
-
 Outcome<Descs> infer_self(const SelfAttentionParam& param, const Descs& in) {
+  if (cached(param)) return infer_cached(param, in);
   constexpr std::string_view kNames[] = {"query", "key", "value"};
   Wanted wanted(in);
   wanted.dtype(0, "query", {ACL_FLOAT16, ACL_BF16});
@@ -85,14 +101,6 @@ Outcome<std::vector<int64_t>> lengths_of(const SelfAttentionParam& param, const 
   if (sum == tokens && run.in(1).dim(0) >= tokens && run.in(2).dim(0) >= tokens) return lengths;
   return refuse(atb::ERROR_INVALID_PARAM, "seqLen adds up to {}, the {} tokens of query, key and value wanted", sum,
                 tokens);
-}
-
-FusedInferAttention attention_of(const SelfAttentionParam& param) {
-  FusedInferAttention op;
-  op.heads = param.headNum;
-  op.kv_heads = kv_heads(param);
-  op.scale = static_cast<double>(param.qScale) * static_cast<double>(param.qkScale);
-  return op;
 }
 
 Outcome<> build_packed(const SelfAttentionParam& param, Run& run, const std::vector<int64_t>& lengths) {
@@ -143,6 +151,7 @@ Outcome<> build_masked(const SelfAttentionParam& param, Run& run, const std::vec
 }
 
 Outcome<> build_self(const SelfAttentionParam& param, Run& run) {
+  if (cached(param)) return build_cached(param, run);
   const auto lengths = lengths_of(param, run);
   if (!lengths) return refuse(lengths.error());
   return given_mask(param) ? build_masked(param, run, *lengths) : build_packed(param, run, *lengths);
@@ -152,9 +161,13 @@ Outcome<> build_self(const SelfAttentionParam& param, Run& run) {
 
 template <>
 const Kind<SelfAttentionParam>& kind_of() {
-  // Lengths are input 3, or 4 behind a mask.
-  static constexpr Kind<SelfAttentionParam> kKind{
-      "SelfAttentionOperation", check_self, arity_self, infer_self, build_self, 1u << 3 | 1u << 4};
+  // Lengths are input 3, or 4 behind a mask; with a cache 5 and 6, or 6 and 7.
+  static constexpr Kind<SelfAttentionParam> kKind{"SelfAttentionOperation",
+                                                  check_self,
+                                                  arity_self,
+                                                  infer_self,
+                                                  build_self,
+                                                  1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7};
   return kKind;
 }
 

@@ -179,4 +179,27 @@ std::map<std::string, Wanted> reshape_and_cache_oracle(const Case& c) {
   return wanted;
 }
 
+std::map<std::string, Wanted> paged_cache_load_oracle(const Case& c) {
+  std::map<std::string, Wanted> wanted;
+  const Operand &table = c.operand("block_table"), &lengths = c.operand("lengths");
+  const bool ends = c.number("ends", 0) != 0;
+  for (const auto& [from, to] : {std::pair{"key_cache", "key"}, {"value_cache", "value"}}) {
+    const Operand& cache = c.operand(from);
+    const int64_t size = cache.dims[1], n = cache.dims[2] * cache.dims[3];
+    Wanted rows{c.operand(to).values(), {}};
+    int64_t row = 0;
+    for (int64_t b = 0; b < lengths.elements(); ++b) {
+      const auto length = static_cast<int64_t>(lengths.at(b)) - (ends ? row : 0);
+      for (int64_t t = 0; t < length; ++t, ++row) {
+        const auto block = static_cast<int64_t>(table.at(b * table.dims[1] + t / size));
+        for (int64_t i = 0; i < n; ++i)
+          rows.values[static_cast<size_t>(row * n + i)] = cache.at((block * size + t % size) * n + i);
+      }
+    }
+    rows.bounds.assign(rows.values.size(), 0);
+    wanted[to] = rows;
+  }
+  return wanted;
+}
+
 }  // namespace tandem::check

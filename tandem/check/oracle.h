@@ -16,6 +16,9 @@ struct Wanted {
 using Oracle = std::map<std::string, Wanted> (*)(const Case&);
 
 std::map<std::string, Wanted> rms_norm_oracle(const Case& c);
+std::map<std::string, Wanted> layer_norm_oracle(const Case& c);
+std::map<std::string, Wanted> rms_norm_backward_oracle(const Case& c);
+std::map<std::string, Wanted> paged_cache_load_oracle(const Case& c);
 std::map<std::string, Wanted> rms_norm_quant_oracle(const Case& c);
 std::map<std::string, Wanted> rms_norm_dynamic_quant_oracle(const Case& c);
 std::map<std::string, Wanted> quantize_oracle(const Case& c);

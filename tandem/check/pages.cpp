@@ -54,10 +54,11 @@ nlohmann::json pages_of() {
 }  // namespace
 
 nlohmann::json pages() {
-  return pages_of<RmsNorm, RmsNormQuant, RmsNormDynamicQuant, Quantize, Dequantize, DynamicQuant, TransQuantParam, Cast,
-                  Activation, Arithmetic, Swiglu, Softmax, Rope, Copy, Gather, Matmul, Linear, QuantMatmul,
-                  WeightQuantMatmul, GroupedMatmul, IncreFlashAttention, FusedInferAttention, ReshapeAndCache,
-                  Transdata, MoeGating, MoeInitRouting, MoeExpertTokens, MoeFinalizeRouting>();
+  return pages_of<LayerNorm, RmsNormBackward, PagedCacheLoad, RmsNorm, RmsNormQuant, RmsNormDynamicQuant, Quantize,
+                  Dequantize, DynamicQuant, TransQuantParam, Cast, Activation, Arithmetic, Swiglu, Softmax, Rope, Copy,
+                  Gather, Matmul, Linear, QuantMatmul, WeightQuantMatmul, GroupedMatmul, IncreFlashAttention,
+                  FusedInferAttention, ReshapeAndCache, Transdata, MoeGating, MoeInitRouting, MoeExpertTokens,
+                  MoeFinalizeRouting>();
 }
 
 }  // namespace tandem::check

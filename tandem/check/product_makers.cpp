@@ -147,12 +147,18 @@ json transdata(Maker& m) {
           {"tensors", {{"x", x}, {"y", m.dense(type, out ? other : plain)}}}};
 }
 
-// Slots 0 .. count in random order, some of them dropped.
-std::vector<double> places(Maker& m, int64_t count) {
+// Numbers 0 .. count in random order.
+std::vector<double> shuffled(Maker& m, int64_t count) {
   std::vector<double> all;
   for (int64_t i = 0; i < count; ++i) all.push_back(static_cast<double>(i));
   for (size_t i = all.size(); i > 1; --i)
     std::swap(all[i - 1], all[static_cast<size_t>(m.between(0, static_cast<int64_t>(i) - 1))]);
+  return all;
+}
+
+// The same, some of them dropped.
+std::vector<double> places(Maker& m, int64_t count) {
+  std::vector<double> all = shuffled(m, count);
   for (double& place : all) place = m.chance(5) ? -1 : place;
   return all;
 }
@@ -173,26 +179,76 @@ json moe_finalize_routing(Maker& m) {
   return {{"op", "moe_finalize_routing"}, {"numbers", {{"row_major", m.chance(50)}}}, {"tensors", tensors}};
 }
 
+// The keys and values of a decode step, now and then int8, now and then in blocks.
+void put_caches(Maker& m, json& made, const std::string& type, const Dims& rows) {
+  json& tensors = made["tensors"];
+  const bool whole = m.chance(30), paged = m.chance(30);
+  const std::string stored = whole ? "i8" : type;
+  Dims dims = rows;
+  if (paged) {
+    const int64_t size = 16 * m.between(1, 3), each = (rows[1] + size - 1) / size, blocks = rows[0] * each;
+    tensors["block_table"] = {{"dtype", "i32"}, {"dims", {rows[0], each}}, {"values", shuffled(m, blocks)}};
+    made["numbers"]["block_size"] = size;
+    dims = {blocks, size, rows[2], rows[3]};
+  }
+  for (const char* name : {"key", "value"})
+    tensors[name] =
+        list_of(paged || whole ? m.plain(stored, dims, whole ? -100 : -3, whole ? 100 : 3) : m.input(stored, dims));
+  if (!whole) return;
+  tensors["kv_scale"] = m.plain("f32", {2}, 0.005, 0.03);
+  if (m.chance(50)) tensors["kv_offset"] = m.plain("f32", {2}, -4, 4);
+}
+
 json attention(Maker& m) {
   const std::string type = m.one_of({"f16", "bf16"});
   const int64_t kv_heads = m.between(1, 3), heads = kv_heads * m.between(1, 4), dim = m.between(1, 40),
                 batch = m.between(1, 3);
   const int64_t positions = m.chance(80) ? m.between(1, 60) : m.between(250, 600);
   json lengths{{"dtype", "i64"}, {"dims", {batch}}, {"range", {0, positions + 1}}};
-  json tensors{{"query", m.input(type, {batch, 1, heads, dim})},
-               {"key", list_of(m.input(type, {batch, positions, kv_heads, dim}))},
-               {"value", list_of(m.input(type, {batch, positions, kv_heads, dim}))},
-               {"lengths", lengths},
-               {"y", m.output(type, {batch, 1, heads, dim})}};
+  json made{{"op", "incre_flash_attention"},
+            {"words", {{"order", "BSND"}}},
+            {"tensors",
+             {{"query", m.input(type, {batch, 1, heads, dim})},
+              {"lengths", lengths},
+              {"y", m.output(type, {batch, 1, heads, dim})}}},
+            {"numbers", {{"heads", heads}, {"kv_heads", kv_heads}, {"scale", 0.25}}}};
+  put_caches(m, made, type, {batch, positions, kv_heads, dim});
+  json& tensors = made["tensors"];
+  if (tensors.contains("block_table")) return made;
   if (m.chance(30)) tensors["mask"] = m.plain("u8", {batch, positions}, 0, 2);
   if (m.chance(30)) tensors["pse"] = m.input(type, {1, heads, 1, positions});
-  return {{"op", "incre_flash_attention"},
-          {"words", {{"order", "BSND"}}},
-          {"tensors", tensors},
+  return made;
+}
+
+// Rising ends of so many sequences, up to `most` tokens each.
+std::vector<double> ends_of(Maker& m, int64_t batch, int64_t most) {
+  std::vector<double> ends;
+  for (int64_t b = 0; b < batch; ++b)
+    ends.push_back((b == 0 ? 0 : ends.back()) + static_cast<double>(m.between(b == 0 ? 1 : 0, most)));
+  return ends;
+}
+
+// The tokens of all sequences one behind the other.
+json packed_prompt(Maker& m) {
+  const std::string type = m.one_of({"f16", "bf16", "f32"});
+  const int64_t kv_heads = m.between(1, 2), heads = kv_heads * m.between(1, 3), dim = m.between(1, 20);
+  const int64_t batch = m.between(1, 4);
+  const std::vector<double> queries = ends_of(m, batch, 9), keys = ends_of(m, batch, m.chance(90) ? 20 : 280);
+  const auto tokens = static_cast<int64_t>(queries.back()), positions = static_cast<int64_t>(keys.back());
+  return {{"op", "fused_infer_attention"},
+          {"words", {{"order", "TND"}, {"causal", m.one_of({"none", "left_up", "right_down"})}}},
+          {"tensors",
+           {{"query", m.input(type, {tokens, heads, dim})},
+            {"key", list_of(m.input(type, {positions, kv_heads, dim}))},
+            {"value", list_of(m.input(type, {positions, kv_heads, dim}))},
+            {"query_lengths", {{"dtype", "i64"}, {"dims", {batch}}, {"values", queries}}},
+            {"lengths", {{"dtype", "i64"}, {"dims", {batch}}, {"values", keys}}},
+            {"y", m.output(type, {tokens, heads, dim})}}},
           {"numbers", {{"heads", heads}, {"kv_heads", kv_heads}, {"scale", 0.25}}}};
 }
 
 json prompt(Maker& m) {
+  if (m.chance(30)) return packed_prompt(m);
   const std::string type = m.one_of({"f16", "bf16", "f32"});
   const int64_t kv_heads = m.between(1, 2), heads = kv_heads * m.between(1, 3), dim = m.between(1, 20);
   const int64_t batch = m.between(1, 3), tokens = m.between(1, 9);

@@ -57,6 +57,15 @@ struct ReshapeAndCache {
   TensorView key, value, slot, key_cache, value_cache;
 };
 
+// The positions of B sequences out of caches (blocks, block_size, heads, D) and into rows, one sequence behind the other.
+// lengths: of each sequence, or with `ends` where it ends. Rows behind the last are left alone.
+struct PagedCacheLoad {
+  TensorView key_cache, value_cache, block_table, lengths, key, value;
+  bool ends = false;
+};
+
+template <>
+const OperatorTable<PagedCacheLoad>& table_of<PagedCacheLoad>();
 template <>
 const OperatorTable<IncreFlashAttention>& table_of<IncreFlashAttention>();
 template <>
@@ -66,6 +75,7 @@ const OperatorTable<ReshapeAndCache>& table_of<ReshapeAndCache>();
 
 // Errors of all: null_argument, invalid_argument here; out_of_memory, and invalid_argument for slots and blocks, at
 // run.
+Expected<Plan> plan(const PagedCacheLoad& op, Device& device);
 Expected<Plan> plan(const IncreFlashAttention& op, Device& device);
 Expected<Plan> plan(const FusedInferAttention& op, Device& device);
 Expected<Plan> plan(const ReshapeAndCache& op, Device& device);

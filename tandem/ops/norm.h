@@ -37,6 +37,26 @@ struct RmsNormDynamicQuant {
   double epsilon = 1e-6;
 };
 
+// y = (x - mean) / sqrt(variance + epsilon) * gamma (+ beta), mean and variance over the trailing dimensions of gamma.
+// f64 up to the one rounding of y.
+struct LayerNorm {
+  TensorView x, gamma, beta;
+  TensorView y;
+  double epsilon = 1e-5;
+};
+
+// Gradients of y = x * rstd * gamma for the gradient dy of y:
+//   dx = rstd * (dy * gamma - x * rstd^2 * mean(dy * gamma * x)), dgamma = sum over rows of dy * x * rstd
+// f64 up to the one rounding of each result.
+struct RmsNormBackward {
+  TensorView dy, x, rstd, gamma;
+  TensorView dx, dgamma;
+};
+
+template <>
+const OperatorTable<LayerNorm>& table_of<LayerNorm>();
+template <>
+const OperatorTable<RmsNormBackward>& table_of<RmsNormBackward>();
 template <>
 const OperatorTable<RmsNorm>& table_of<RmsNorm>();
 template <>
@@ -45,6 +65,8 @@ template <>
 const OperatorTable<RmsNormDynamicQuant>& table_of<RmsNormDynamicQuant>();
 
 // Errors of all: null_argument, invalid_argument here; out_of_memory at run.
+Expected<Plan> plan(const LayerNorm& op, Device& device);
+Expected<Plan> plan(const RmsNormBackward& op, Device& device);
 Expected<Plan> plan(const RmsNorm& op, Device& device);
 Expected<Plan> plan(const RmsNormQuant& op, Device& device);
 Expected<Plan> plan(const RmsNormDynamicQuant& op, Device& device);

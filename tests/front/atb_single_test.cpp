@@ -4,6 +4,7 @@
 #include <cmath>
 #include <random>
 
+#include "atb/train_op_params.h"
 #include "atb_rank_test.h"
 #include "tandem/exec/device.h"
 #include "tandem/exec/stream.h"
@@ -429,6 +430,11 @@ TEST_F(AtbBits, SelfAttentionOfPromptsOneBehindTheOther) {
   run_cpp(op);
   same(open, wanted);
 
+  // Lengths on the host that are fewer than the description says are not read.
+  atb::Tensor few = seq_len;
+  few.dataSize = sizeof(int32_t);
+  EXPECT_EQ(self.run(param, {query, key, value, few}, {open}), atb::ERROR_INVALID_TENSOR_SIZE);
+
   // A mask of zeros changes nothing.
   param.maskType = infer::SelfAttentionParam::MASK_TYPE_NORM;
   const atb::Tensor mask = self.halves({8, 8}, std::vector<float>(64, 0.0f));
@@ -440,6 +446,135 @@ TEST_F(AtbBits, SelfAttentionOfPromptsOneBehindTheOther) {
   op.causal = tandem::Causal::left_up;
   run_cpp(op);
   same(causal, wanted);
+}
+
+// Prompts, then one token more of each sequence: the rows of the whole prompts, in both layouts of the cache.
+TEST_F(AtbBits, SelfAttentionThroughACache) {
+  constexpr int64_t kWidth = 32, kMost = 6, kHidden = 2 * kWidth;
+  const atb::Tensor query = self.random(ACL_FLOAT16, {7, 4 * kWidth}), wanted = like(query);
+  const atb::Tensor key = self.random(ACL_FLOAT16, {7, kHidden}), value = self.random(ACL_FLOAT16, {7, kHidden});
+  tandem::FusedInferAttention op{.query = view(query, {7, 4, kWidth}), .key = {view(key, {7, 2, kWidth})}};
+  op.value = {view(value, {7, 2, kWidth})};
+  op.y = view(wanted, {7, 4, kWidth});
+  op.query_lengths = op.lengths = {3, 7};
+  op.heads = 4;
+  op.kv_heads = 2;
+  op.scale = static_cast<double>(0.2f);
+  op.order = tandem::HeadOrder::tnd;
+  run_cpp(op);
+  infer::SelfAttentionParam param;
+  param.calcType = infer::SelfAttentionParam::ENCODER;
+  param.headNum = 4;
+  param.kvHeadNum = 2;
+  param.qkScale = 0.2f;
+  const auto rows = [&](const atb::Tensor& from, const std::vector<int64_t>& numbers) {
+    const int64_t n = from.desc.shape.dims[1];
+    const atb::Tensor to = self.tensor(ACL_FLOAT16, {static_cast<int64_t>(numbers.size()), n});
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      std::memcpy(static_cast<uint16_t*>(to.deviceData) + static_cast<int64_t>(i) * n,
+                  static_cast<const uint16_t*>(from.deviceData) + numbers[i] * n, static_cast<size_t>(2 * n));
+    }
+    return to;
+  };
+  const atb::Tensor layer = self.tensor(ACL_INT32, {1});
+  atb::Tensor offsets = self.tensor(ACL_INT32, {2}), lengths = self.tensor(ACL_INT32, {2});
+  for (const bool folded : {false, true}) {
+    const Dims dims = folded ? Dims{1, 2, kHidden / 16, kMost, 16} : Dims{1, 2, kMost, kHidden};
+    const atb::Tensor keys = self.tensor(ACL_FLOAT16, dims), values = self.tensor(ACL_FLOAT16, dims);
+    const auto step = [&](const std::vector<int64_t>& tokens, std::vector<int32_t> fresh, std::vector<int32_t> all) {
+      offsets.hostData = all.data();
+      lengths.hostData = fresh.data();
+      const atb::Tensor y = self.tensor(ACL_FLOAT16, {static_cast<int64_t>(tokens.size()), 4 * kWidth});
+      run(param, {rows(query, tokens), rows(key, tokens), rows(value, tokens), keys, values, offsets, lengths, layer},
+          {y});
+      return y;
+    };
+    step({0, 1, 3, 4, 5}, {2, 3}, {2, 3});
+    same(step({2, 6}, {1, 1}, {3, 4}), rows(wanted, {2, 6}));
+    // A mask of zeros changes nothing.
+    param.maskType = infer::SelfAttentionParam::MASK_TYPE_NORM;
+    const atb::Tensor mask = self.halves({kMost, kMost}, std::vector<float>(kMost * kMost, 0.0f)), y = like(query);
+    std::vector<int32_t> all = {3, 4};
+    offsets.hostData = lengths.hostData = all.data();
+    run(param, {query, key, value, keys, values, mask, offsets, lengths, layer}, {y});
+    same(y, wanted);
+    param.maskType = infer::SelfAttentionParam::MASK_TYPE_UNDEFINED;
+  }
+}
+
+TEST_F(AtbBits, LayerNormsAndGradients) {
+  const atb::Tensor x = self.random(ACL_FLOAT16, {3, 4, 50}, 3), gamma = self.random(ACL_FLOAT16, {50}),
+                    beta = self.random(ACL_FLOAT16, {50});
+  const atb::Tensor y = like(x), wanted = like(x);
+  infer::LayerNormParam param;
+  param.layerType = infer::LayerNormParam::LAYER_NORM_NORM;
+  param.normParam.beginNormAxis = 2;
+  run(param, {x, gamma, beta}, {y});
+  run_cpp(tandem::LayerNorm{view(x), view(gamma), view(beta), view(wanted), static_cast<double>(1e-5f)});
+  same(y, wanted);
+  const atb::Tensor dy = self.random(ACL_FLOAT, {3, 4, 50}), rows = self.random(ACL_FLOAT, {3, 4, 50}),
+                    rstd = self.random(ACL_FLOAT, {3, 4});
+  const atb::Tensor weight = self.random(ACL_FLOAT, {50}), dx = like(dy), dgamma = like(weight);
+  const atb::Tensor wanted_dx = like(dy), wanted_dgamma = like(weight);
+  run(atb::train::RmsNormBackwardParam(), {dy, rows, rstd, weight}, {dx, dgamma});
+  run_cpp(
+      tandem::RmsNormBackward{view(dy), view(rows), view(rstd), view(weight), view(wanted_dx), view(wanted_dgamma)});
+  same(dx, wanted_dx);
+  same(dgamma, wanted_dgamma);
+}
+
+TEST_F(AtbBits, PartsOfAnAttentionBroughtTogether) {
+  const atb::Tensor lse = self.random(ACL_FLOAT, {3, 5}, 4), parts = self.random(ACL_FLOAT, {3, 5, 8});
+  const atb::Tensor y = self.tensor(ACL_FLOAT, {5, 8});
+  infer::FaUpdateParam param;
+  param.sp = 3;
+  run(param, {lse, parts}, {y});
+  const auto weights = self.read_floats(lse), given = self.read_floats(parts), got = self.read_floats(y);
+  for (size_t row = 0; row < 5; ++row) {
+    double sum = 0;
+    for (size_t part = 0; part < 3; ++part) sum += std::exp(static_cast<double>(weights[part * 5 + row]));
+    for (size_t c = 0; c < 8; ++c) {
+      double value = 0;
+      for (size_t part = 0; part < 3; ++part) {
+        value += std::exp(static_cast<double>(weights[part * 5 + row])) / sum *
+                 static_cast<double>(given[(part * 5 + row) * 8 + c]);
+      }
+      EXPECT_NEAR(static_cast<double>(got[row * 8 + c]), value, 0x1p-18);
+    }
+  }
+}
+
+TEST_F(AtbBits, RowsOutOfACacheInBothLayouts) {
+  const atb::Tensor keys = self.random(ACL_INT8, {4, 3, 2, 32}), values = self.random(ACL_INT8, {4, 3, 2, 32});
+  const atb::Tensor folded_keys = self.tensor(ACL_INT8, {4, 2, 3, 32}), folded_values = like(folded_keys);
+  for (const auto& [from, to] : {std::pair{&keys, &folded_keys}, {&values, &folded_values}}) {
+    const auto* rows = static_cast<const int8_t*>(from->deviceData);
+    auto* blocks = static_cast<int8_t*>(to->deviceData);
+    for (int64_t i = 0; i < 4 * 3 * 2; ++i) {
+      const int64_t block = i / 6, position = i / 2 % 3, column = i % 2;
+      std::memcpy(blocks + ((block * 2 + column) * 3 + position) * 32, rows + i * 32, 32);
+    }
+  }
+  const atb::Tensor table = self.tensor(ACL_INT32, {2, 2}), lengths = self.tensor(ACL_INT32, {2});
+  const int32_t blocks[] = {3, 0, 2, 1}, counts[] = {4, 2};
+  std::memcpy(table.deviceData, blocks, sizeof(blocks));
+  std::memcpy(lengths.deviceData, counts, sizeof(counts));
+  const atb::Tensor key = self.random(ACL_INT8, {7, 2, 32}), value = self.random(ACL_INT8, {7, 2, 32});
+  const atb::Tensor wanted_key = like(key), wanted_value = like(value);
+  std::memcpy(wanted_key.deviceData, key.deviceData, 7 * 64);
+  std::memcpy(wanted_value.deviceData, value.deviceData, 7 * 64);
+  run_cpp(tandem::PagedCacheLoad{view(keys), view(values), view(table), view(lengths), view(wanted_key),
+                                 view(wanted_value)});
+  infer::PagedCacheLoadParam param;
+  for (const bool folded : {true, false}) {
+    param.kvCacheCfg =
+        folded ? infer::PagedCacheLoadParam::K_CACHE_V_CACHE_NZ : infer::PagedCacheLoadParam::K_CACHE_V_CACHE_ND;
+    const atb::Tensor got_key = like(key), got_value = like(value);
+    run(param, {folded ? folded_keys : keys, folded ? folded_values : values, table, lengths, key, value},
+        {got_key, got_value});
+    same(got_key, wanted_key);
+    same(got_value, wanted_value);
+  }
 }
 
 TEST_F(AtbBits, CachesInBothLayouts) {

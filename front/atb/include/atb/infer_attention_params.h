@@ -131,6 +131,14 @@ struct FaUpdateParam {
   uint8_t rsv[64] = {0};
 };
 
+struct PagedCacheLoadParam {
+  enum KvCacheCfg : int8_t { K_CACHE_V_CACHE_NZ = 0, K_CACHE_V_CACHE_ND };
+  KvCacheCfg kvCacheCfg = K_CACHE_V_CACHE_NZ;
+  bool isSeqLensCumsumMode = false;
+  bool hasSeqStarts = false;
+  uint8_t rsv[61] = {0};
+};
+
 inline bool operator==(const RopeParam& left, const RopeParam& right) {
   return left.rotaryCoeff == right.rotaryCoeff && left.cosFormat == right.cosFormat;
 }

@@ -6,7 +6,7 @@
 namespace atb {
 namespace train {
 
-// Gradients of the RMS norm. Not offered by this library: CreateOperation() refuses.
+// Gradients of the RMS norm: of x and of gamma.
 struct RmsNormBackwardParam {
   uint8_t rsv[8] = {0};
 };
