@@ -48,7 +48,7 @@ Outcome<Descs> infer_load(const PagedCacheLoadParam& param, const Descs& in) {
 }
 
 Outcome<> build_load(const PagedCacheLoadParam& param, Run& run) {
-  PagedCacheLoad op{.key_cache = run.in(0), .value_cache = run.in(1), .block_table = run.in(2), .lengths = run.in(3)};
+  PagedCacheLoad op{.key_cache = run.in(0), .value_cache = run.in(1), .block_table = run.in(2), .context = run.in(3)};
   op.ends = param.isSeqLensCumsumMode;
   for (TensorView* cache : {&op.key_cache, &op.value_cache}) {
     if (folded(param)) *cache = fractions(*cache);

@@ -211,8 +211,8 @@ const std::vector<Entry>& catalogue() {
       entries<MmAllReduceCall, MmReduceScatterCall, AllGatherMmCall, MoeFfn, RmsNorm, RmsNormQuant, RmsNormDynamicQuant,
               Quantize, Dequantize, DynamicQuant, TransQuantParam, Cast, Activation, Arithmetic, Swiglu, Softmax, Rope,
               Copy, Gather, Matmul, Linear, QuantMatmul, WeightQuantMatmul, GroupedMatmul, IncreFlashAttention,
-              FusedInferAttention, ReshapeAndCache, Transdata, MoeGating, MoeInitRouting, MoeExpertTokens,
-              MoeFinalizeRouting>();
+              FusedInferAttention, ReshapeAndCache, PagedCacheLoad, LayerNorm, RmsNormBackward, Transdata, MoeGating,
+              MoeInitRouting, MoeExpertTokens, MoeFinalizeRouting>();
   return kAll;
 }
 

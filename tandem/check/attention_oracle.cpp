@@ -181,7 +181,7 @@ std::map<std::string, Wanted> reshape_and_cache_oracle(const Case& c) {
 
 std::map<std::string, Wanted> paged_cache_load_oracle(const Case& c) {
   std::map<std::string, Wanted> wanted;
-  const Operand &table = c.operand("block_table"), &lengths = c.operand("lengths");
+  const Operand &table = c.operand("block_table"), &lengths = c.operand("context");
   const bool ends = c.number("ends", 0) != 0;
   for (const auto& [from, to] : {std::pair{"key_cache", "key"}, {"value_cache", "value"}}) {
     const Operand& cache = c.operand(from);

@@ -221,7 +221,7 @@ json attention(Maker& m) {
 }
 
 // Rising ends of so many sequences, up to `most` tokens each.
-std::vector<double> ends_of(Maker& m, int64_t batch, int64_t most) {
+std::vector<double> rising_ends(Maker& m, int64_t batch, int64_t most) {
   std::vector<double> ends;
   for (int64_t b = 0; b < batch; ++b)
     ends.push_back((b == 0 ? 0 : ends.back()) + static_cast<double>(m.between(b == 0 ? 1 : 0, most)));
@@ -233,7 +233,7 @@ json packed_prompt(Maker& m) {
   const std::string type = m.one_of({"f16", "bf16", "f32"});
   const int64_t kv_heads = m.between(1, 2), heads = kv_heads * m.between(1, 3), dim = m.between(1, 20);
   const int64_t batch = m.between(1, 4);
-  const std::vector<double> queries = ends_of(m, batch, 9), keys = ends_of(m, batch, m.chance(90) ? 20 : 280);
+  const std::vector<double> queries = rising_ends(m, batch, 9), keys = rising_ends(m, batch, m.chance(90) ? 20 : 280);
   const auto tokens = static_cast<int64_t>(queries.back()), positions = static_cast<int64_t>(keys.back());
   return {{"op", "fused_infer_attention"},
           {"words", {{"order", "TND"}, {"causal", m.one_of({"none", "left_up", "right_down"})}}},

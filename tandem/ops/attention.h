@@ -58,9 +58,9 @@ struct ReshapeAndCache {
 };
 
 // The positions of B sequences out of caches (blocks, block_size, heads, D) and into rows, one sequence behind the other.
-// lengths: of each sequence, or with `ends` where it ends. Rows behind the last are left alone.
+// context: positions of each sequence, or with `ends` where it ends. Rows behind the last are left alone.
 struct PagedCacheLoad {
-  TensorView key_cache, value_cache, block_table, lengths, key, value;
+  TensorView key_cache, value_cache, block_table, context, key, value;
   bool ends = false;
 };
 

@@ -15,13 +15,13 @@ constexpr Field<PagedCacheLoad> kFields[] = {
     {{"value_cache", Role::input, "=key_cache", "blocks size vheads dv", "cache of values", Layout::own},
      &PagedCacheLoad::value_cache},
     {{"block_table", Role::input, "i32", "b most", "blocks of each sequence"}, &PagedCacheLoad::block_table},
-    {{"lengths", Role::input, "i32", "b", "positions of each sequence"}, &PagedCacheLoad::lengths},
+    {{"context", Role::input, "i32", "b", "positions of each sequence"}, &PagedCacheLoad::context},
     {{"key", Role::output, "=key_cache", "tokens heads d", "keys, sequence behind sequence"}, &PagedCacheLoad::key},
     {{"value", Role::output, "=key_cache", "tokens vheads dv", "values, sequence behind sequence"},
      &PagedCacheLoad::value},
 };
 constexpr Number<PagedCacheLoad> kNumbers[] = {
-    {"ends", "lengths add up: each is the end of its sequence", &PagedCacheLoad::ends, {0, 1}}};
+    {"ends", "context adds up: each is the end of its sequence", &PagedCacheLoad::ends, {0, 1}}};
 
 void check_load(Check& check, const PagedCacheLoad& op) {
   for (const auto* cache : {&op.key_cache, &op.value_cache}) {
@@ -64,10 +64,10 @@ Status load(const PagedCacheLoad& op, int64_t b, int64_t length, int64_t row) {
 }
 
 Status run_load(const PagedCacheLoad& op, Work&) {
-  const auto* lengths = op.lengths.as<const int32_t>();
+  const auto* context = op.context.as<const int32_t>();
   int64_t row = 0;
-  for (int64_t b = 0; b < op.lengths.elements(); ++b) {
-    const int64_t length = op.ends ? lengths[b] - row : lengths[b];
+  for (int64_t b = 0; b < op.context.elements(); ++b) {
+    const int64_t length = op.ends ? context[b] - row : context[b];
     if (auto status = load(op, b, length, row); !status) return status;
     row += length;
   }
