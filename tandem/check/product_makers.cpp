@@ -286,6 +286,30 @@ json reshape_and_cache(Maker& m) {
             {"value_cache", m.plain(type, cache, -3, 3)}}}};
 }
 
+json paged_cache_load(Maker& m) {
+  const std::string type = m.one_of({"f32", "f16", "bf16", "i8"});
+  const int64_t batch = m.between(1, 4), size = m.between(1, 8), each = m.between(1, 3), heads = m.between(1, 3),
+                d = m.between(1, 20), blocks = batch * each;
+  const bool ends = m.chance(50);
+  std::vector<double> context;
+  double rows = 0;
+  for (int64_t b = 0; b < batch; ++b) {
+    const auto length = static_cast<double>(m.between(b == 0 ? 1 : 0, each * size));
+    rows += length;
+    context.push_back(ends ? rows : length);
+  }
+  const Dims cache{blocks, size, heads, d}, row{static_cast<int64_t>(rows), heads, d};
+  return {{"op", "paged_cache_load"},
+          {"numbers", {{"ends", ends}}},
+          {"tensors",
+           {{"key_cache", m.plain(type, cache, -3, 3)},
+            {"value_cache", m.plain(type, cache, -3, 3)},
+            {"block_table", {{"dtype", "i32"}, {"dims", {batch, each}}, {"values", shuffled(m, blocks)}}},
+            {"context", {{"dtype", "i32"}, {"dims", {batch}}, {"values", context}}},
+            {"key", m.output(type, row)},
+            {"value", m.output(type, row)}}}};
+}
+
 }  // namespace
 
 std::vector<Family> product_families() {
@@ -300,6 +324,7 @@ std::vector<Family> product_families() {
 std::vector<Family> attention_families() {
   return {{"incre_flash_attention", attention},
           {"fused_infer_attention", prompt},
+          {"paged_cache_load", paged_cache_load},
           {"reshape_and_cache", reshape_and_cache}};
 }
 

@@ -23,6 +23,28 @@ json rms_norm(Maker& m) {
   return {{"op", "rms_norm"}, {"numbers", {{"epsilon", epsilon(m)}}}, {"tensors", tensors}};
 }
 
+json layer_norm(Maker& m) {
+  const std::string type = m.float_type(), weight = m.float_type();
+  const int64_t n = m.size();
+  const Dims dims = m.dims(n);
+  json tensors{{"x", m.input(type, dims)}, {"gamma", m.input(weight, {n})}, {"y", m.output(type, dims)}};
+  if (m.chance(70)) tensors["beta"] = m.input(weight, {n});
+  return {{"op", "layer_norm"}, {"numbers", {{"epsilon", m.chance(50) ? 1e-5 : 1e-3}}}, {"tensors", tensors}};
+}
+
+json rms_norm_backward(Maker& m) {
+  const std::string type = m.float_type();
+  const int64_t n = m.size(), rows = m.between(1, 12);
+  return {{"op", "rms_norm_backward"},
+          {"tensors",
+           {{"dy", m.input(type, {rows, n})},
+            {"x", m.input(type, {rows, n})},
+            {"rstd", m.plain("f32", {rows}, 0.1, 4)},
+            {"gamma", m.input(type, {n})},
+            {"dx", m.output(type, {rows, n})},
+            {"dgamma", m.output(m.chance(50) ? type : "f32", {n})}}}};
+}
+
 json rms_norm_quant(Maker& m) {
   const std::string type = m.float_type(), scale = m.float_type();
   const int64_t n = m.size();
@@ -171,6 +193,8 @@ json rope(Maker& m) {
 
 std::vector<Family> norm_families() {
   return {{"rms_norm", rms_norm},
+          {"layer_norm", layer_norm},
+          {"rms_norm_backward", rms_norm_backward},
           {"rms_norm_quant", rms_norm_quant},
           {"rms_norm_dynamic_quant", rms_norm_dynamic_quant},
           {"rope", rope},
