@@ -105,29 +105,39 @@ Outcome<> add_residual(const LinearParallelParam& param, Run& run, MmAllReduce& 
   return {};
 }
 
-Outcome<> build_all_reduce(const LinearParallelParam& param, Run& run, const TensorView& weight) {
+// Fused operators find their group by name, and a name that was used again means the newest group.
+Outcome<std::string> group_name(const LinearParallelParam& param, const Run& run) {
   const auto comm = communicator_of(group_of(param), run.device);
   if (!comm) return refuse(comm.error());
+  const auto found = Communicator::find((*comm)->name(), (*comm)->device());
+  if (found && *found == *comm) return (*comm)->name();
+  return refuse(atb::ERROR_INVALID_PARAM, "hcclComm {} has the name of a newer communicator, a name of its own wanted",
+                (*comm)->name());
+}
+
+Outcome<> build_all_reduce(const LinearParallelParam& param, Run& run, const TensorView& weight) {
+  const auto group = group_name(param, run);
+  if (!group) return refuse(group.error());
   MmAllReduce op{.x1 = run.in(0), .x2 = weight, .quant = quant_of(param, run), .y = run.out(0)};
   if (quantised(param) && op.x1.dtype == DType::i8) op.bias = without_ones(run.in(2));
-  op.group = (*comm)->name();
+  op.group = *group;
   if (const auto added = add_residual(param, run, op); !added) return added;
   return run.add(op);
 }
 
 Outcome<> build_reduce_scatter(const LinearParallelParam& param, Run& run, const TensorView& weight) {
-  const auto comm = communicator_of(group_of(param), run.device);
-  if (!comm) return refuse(comm.error());
+  const auto group = group_name(param, run);
+  if (!group) return refuse(group.error());
   MmReduceScatter op{{.x1 = run.in(0), .x2 = weight, .y = run.out(0)}, {}};
-  op.product.group = (*comm)->name();
+  op.product.group = *group;
   return run.add(op);
 }
 
 Outcome<> build_all_gather(const LinearParallelParam& param, Run& run, const TensorView& weight) {
-  const auto comm = communicator_of(group_of(param), run.device);
-  if (!comm) return refuse(comm.error());
+  const auto group = group_name(param, run);
+  if (!group) return refuse(group.error());
   AllGatherMm op{{.x1 = run.in(0), .x2 = weight, .y = run.out(0)}, {}, {}};
-  op.product.group = (*comm)->name();
+  op.product.group = *group;
   if (param.keepIntermediate) op.gathered = run.out(1);
   return run.add(op);
 }

@@ -119,7 +119,7 @@ bool unpack_turned(Batch& batch, Lane& lane) {
 }  // namespace
 
 bool settle(Batch& batch, bool fold, Lane& lane) {
-  if (batch.panel != 0 && !batch.b.contiguous() && !unpack_turned(batch, lane)) return false;
+  if (batch.panel != 0 && packed_as_columns(batch.b) && !unpack_turned(batch, lane)) return false;
   const bool rows_dense = (batch.k <= 1 || batch.a.step(-1) == 1) && (batch.m <= 1 || batch.a.step(-2) == batch.k);
   if (!rows_dense) batch.a = dense_copy(batch.a, lane);
   if (batch.panel == 0 && !plain_matrix(batch.b)) batch.b = dense_copy(batch.b, lane);

@@ -7,6 +7,7 @@
 
 #include "tandem/kernels/pack.h"
 #include "tandem/ops/mm_all_reduce_body.h"
+#include "tandem/ops/product.h"
 #include "tandem/ops/single.h"
 
 namespace tandem {
@@ -36,7 +37,7 @@ bool unpack_columns(MmAllReduceBody& body, Lane& lane) {
 
 bool stage_weight(MmAllReduceBody& body, Lane& lane) {
   if (!body.x2.present()) return true;
-  if (body.product.w.panel != 0) return body.x2.contiguous() || unpack_columns(body, lane);
+  if (body.product.w.panel != 0) return !packed_as_columns(body.x2) || unpack_columns(body, lane);
   if (reads_in_place(body.x2) || body.x2.dtype == DType::i4) return true;
   const TensorView dense = dense_copy(body.x2, lane);
   body.product.w = {dense.data, dense.dtype, dense.step(0), dense.step(1), 0};
@@ -111,7 +112,7 @@ bool needs_staging(const MmAllReduce& op) {
   const auto strided = [](const TensorView* view) { return view->present() && !view->contiguous(); };
   if (std::any_of(plain.begin(), plain.end(), strided)) return true;
   if (!op.x2.present()) return false;
-  return op.x2_panel != 0 ? !op.x2.contiguous() : op.x2.dtype != DType::i4 && !reads_in_place(op.x2);
+  return op.x2_panel != 0 ? packed_as_columns(op.x2) : op.x2.dtype != DType::i4 && !reads_in_place(op.x2);
 }
 
 bool MmAllReduceBody::stage(Lane& lane) {

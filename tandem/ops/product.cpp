@@ -117,6 +117,12 @@ Status run_product(const Product& product, std::string_view name, Work& work) {
   return integer ? integer_product(product, name, work) : float_product(product, name, work);
 }
 
+bool packed_as_columns(const TensorView& view) {
+  const auto rows_follow = [](int64_t inner, int64_t outer, int64_t extent) { return inner == 1 && outer == extent; };
+  return rows_follow(view.step(-2), view.step(-1), view.dim(-2)) &&
+         !rows_follow(view.step(-1), view.step(-2), view.dim(-1));
+}
+
 bool plain_matrix(const TensorView& view) {
   const bool row_major = view.dim(-1) <= 1 || view.step(-1) == 1,
              rows_close = view.dim(-2) <= 1 || view.step(-2) == view.dim(-1);

@@ -28,6 +28,9 @@ Status run_product(const Product& product, std::string_view name, Work& work);
 
 // The last two axes are row-major or transposed without gaps, so that kernels read them in place.
 bool plain_matrix(const TensorView& view);
+// Packed weights were packed as this view's rows, or as those of its transposition; with one row or column only the
+// strides of pack_weights() and transposed() tell.
+bool packed_as_columns(const TensorView& view);
 // Two i4 share a byte of the contiguous axis, which has to be even.
 void check_weight_pairs(Check& check, std::string_view name, const TensorView& view);
 // Matrix at `offset` elements of a plain view.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forms of the fused product beside the plain one: norms that are quantised at once, strided operands, packed weights,
 // placements of ranks, and what is refused.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -201,13 +202,15 @@ TEST(PackedWeights, GiveTheBitsOfPlainOnes) {
 
 // aclnnTransMatmulWeight packs the matrix that lies in memory, which may be the transposed one.
 TEST(PackedWeights, OfColumnsGiveTheBitsOfPlainOnes) {
-  const Problem p = with(R"({"ranks": 2, "m": 6, "k": 128, "n": 40, "weight": "i8", "transposed": true})");
-  std::vector<Bytes> memory(2);
-  const auto got = run(p, [&](int rank, MmAllReduce& op) {
-    op.x2 = packed(op.x2.transposed(), memory[static_cast<size_t>(rank)]).transposed();
-    op.x2_panel = kPackedColumns;
-  });
-  EXPECT_TRUE(got == run(p));
+  for (const char* shape : {R"("k": 128, "n": 40, "weight": "i8")", R"("k": 128, "n": 1)", R"("k": 2, "n": 40)"}) {
+    const Problem p = with(fmt::format(R"({{"ranks": 2, "m": 6, {}, "transposed": true}})", shape));
+    std::vector<Bytes> memory(2);
+    const auto got = run(p, [&](int rank, MmAllReduce& op) {
+      op.x2 = packed(op.x2.transposed(), memory[static_cast<size_t>(rank)]).transposed();
+      op.x2_panel = kPackedColumns;
+    });
+    EXPECT_TRUE(got == run(p)) << shape;
+  }
 }
 
 template <class Op, class Make>
