@@ -203,7 +203,7 @@ TEST(PackedWeights, GiveTheBitsOfPlainOnes) {
 // aclnnTransMatmulWeight packs the matrix that lies in memory, which may be the transposed one.
 TEST(PackedWeights, OfColumnsGiveTheBitsOfPlainOnes) {
   for (const char* shape : {R"("k": 128, "n": 40, "weight": "i8")", R"("k": 128, "n": 1)", R"("k": 2, "n": 40)"}) {
-    const Problem p = with(fmt::format(R"({{"ranks": 2, "m": 6, {}, "transposed": true}})", shape));
+    const Problem p = with(fmt::format(R"({{"ranks": 2, "m": 6, {}, "transposed": true}})", shape).c_str());
     std::vector<Bytes> memory(2);
     const auto got = run(p, [&](int rank, MmAllReduce& op) {
       op.x2 = packed(op.x2.transposed(), memory[static_cast<size_t>(rank)]).transposed();
