@@ -5,6 +5,8 @@ import os
 import subprocess
 import unittest
 
+import numpy_parts  # noqa: F401  skips without numpy
+
 import numpy as np
 
 import tandem

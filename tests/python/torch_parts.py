@@ -3,6 +3,8 @@
 import socket
 import sys
 
+import numpy_parts  # noqa: F401  tandem needs it too
+
 try:
     import torch
     import torch.multiprocessing as mp
