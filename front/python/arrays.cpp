@@ -70,6 +70,7 @@ Array array_of(nb::handle object, bool written, std::string_view call, std::stri
   if (nb::try_cast<View*>(object, view, false) && view != nullptr) {
     if (written && !view->writable) no_array(call, name, object, "memory that may be written");
     result.view = view->view;
+    result.held = view->held;
     return result;
   }
   if (written) {
@@ -93,7 +94,8 @@ View make_view(nb::handle array, std::string_view dtype, const std::vector<int64
   if (!given.view.contiguous()) wrong("array has gaps, a contiguous one wanted");
   const bool ranks = shape.size() <= TensorView::kMaxRank && (strides.empty() || strides.size() == shape.size());
   if (!ranks) wrong("shape and strides do not fit, as many strides as dimensions (at most 8) wanted");
-  View made{nb::borrow(array), make_tensor(given.view.data, type, shape.data(), static_cast<int>(shape.size())), false};
+  View made{nb::borrow(array), given.held,
+            make_tensor(given.view.data, type, shape.data(), static_cast<int>(shape.size())), false};
   std::ranges::copy(strides, made.view.stride.begin());
   const int64_t extent = extent_of(made.view);
   const auto bits = static_cast<int64_t>(given.view.bytes()) * 8 / dtype_bits(type);

@@ -38,6 +38,7 @@ struct Array {
 // An array's memory with another dtype, extents and strides (elements): what numpy has no dtype for.
 struct View {
   nb::object array;
+  nb::ndarray<nb::ro> held;  // its export: the memory can neither move nor go
   TensorView view;
   bool writable = false;
 };

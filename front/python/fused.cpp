@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "front/python/fused.h"
 
+#include <fmt/format.h>
+
 namespace tandem::python {
 namespace {
 
@@ -68,6 +70,41 @@ Quant quant_of(const MmCall& call) {
   return {};
 }
 
+// An operand that says something about another one does not stand alone.
+Status check_heads(const MmCall& call, std::string_view name) {
+  struct Rule {
+    std::string_view name;
+    bool given, fits;
+    std::string_view wanted;
+  };
+  const bool integers = call.channel.present(), experts = !call.experts.empty(), norm = call.quant_y.present();
+  const bool weights = !integers && (call.scale.present() || call.offset.present());
+  const Rule rules[] = {
+      {"quant_scale", call.quant_scale.present(), norm, "quant_y"},
+      {"quant_offset", call.quant_offset.present(), norm, "quant_y"},
+      {"quant_smooth", call.quant_smooth.present(), norm, "quant_y"},
+      {"quant_row_scale", call.quant_row_scale.present(), norm, "quant_y"},
+      {"token", call.token.present(), integers || experts, "channel or experts"},
+      {"expert", call.expert.present(), experts, "experts"},
+      {"weight", call.weight.present(), experts, "experts"},
+      {"expert_scale", !call.expert_scale.empty(), experts, "experts"},
+      {"group_size", call.group_size != 0, weights, "scale"},
+  };
+  for (const Rule& rule : rules) {
+    if (!rule.given || rule.fits) continue;
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("{}: {} is given alone, {} beside it wanted", name, rule.name, rule.wanted));
+  }
+  if (!integers || (!call.scale.present() && !call.offset.present())) return {};
+  return fail(ErrorCode::invalid_argument, fmt::format("{}: channel is given beside scale, one of them wanted", name));
+}
+
+template <class Op>
+Expected<Plan> planned(const MmCall& call, std::string_view name, const Op& op, Device& device) {
+  if (const Status status = check_heads(call, name); !status) return tl::unexpected(status.error());
+  return plan(op, device);
+}
+
 MmAllReduce product_of(const MmCall& call) {
   MmAllReduce op;
   op.x1 = call.x1, op.x2 = call.x2, op.bias = call.bias, op.x3 = call.x3, op.y = call.y;
@@ -89,12 +126,14 @@ MmAllReduce product_of(const MmCall& call) {
 
 }  // namespace
 
-Expected<Plan> plan(const MmAllReduceCall& op, Device& device) { return plan(product_of(op), device); }
+Expected<Plan> plan(const MmAllReduceCall& op, Device& device) {
+  return planned(op, "mm_all_reduce", product_of(op), device);
+}
 Expected<Plan> plan(const MmReduceScatterCall& op, Device& device) {
-  return plan(MmReduceScatter{product_of(op), op.counts}, device);
+  return planned(op, "mm_reduce_scatter", MmReduceScatter{product_of(op), op.counts}, device);
 }
 Expected<Plan> plan(const AllGatherMmCall& op, Device& device) {
-  return plan(AllGatherMm{product_of(op), op.gathered, op.counts}, device);
+  return planned(op, "all_gather_mm", AllGatherMm{product_of(op), op.gathered, op.counts}, device);
 }
 
 }  // namespace tandem::python

@@ -14,16 +14,24 @@ int vendor_code(ErrorCode code) {
   return code == ErrorCode::null_argument ? 161001 : code == ErrorCode::invalid_argument ? 161002 : 361001;
 }
 
-// tandem._errors makes the exception: it knows the classes and takes the message apart.
+// tandem._errors makes the exception: it knows the classes and takes the message apart. Where that is interrupted (by a
+// signal) or fails, its own exception is the one that is raised.
+void set_error(const Error& error) {
+  try {
+    const nb::object made =
+        nb::module_::import_("tandem._errors")
+            .attr("make")(nb::str(error_code_name(error.code).data()), vendor_code(error.code), error.message);
+    PyErr_SetObject(made.type().ptr(), made.ptr());
+  } catch (nb::python_error& python) {
+    python.restore();
+  }
+}
+
 void translate(const std::exception_ptr& pointer, void*) {
   try {
     std::rethrow_exception(pointer);
   } catch (const Raised& raised) {
-    const std::string message = raised.error.message;
-    const nb::object made =
-        nb::module_::import_("tandem._errors")
-            .attr("make")(nb::str(error_code_name(raised.error.code).data()), vendor_code(raised.error.code), message);
-    PyErr_SetObject(made.type().ptr(), made.ptr());
+    set_error(raised.error);
   }
 }
 

@@ -11,16 +11,11 @@
 #include "tandem/exec/device.h"
 
 namespace tandem::python {
-namespace {
-
-constexpr int64_t kSlice = 50;  // milliseconds between looks at Python's signals
 
 bool signalled() {
   const nb::gil_scoped_acquire gil;
   return PyErr_CheckSignals() != 0;
 }
-
-}  // namespace
 
 Queue::~Queue() {
   if (owner_ != getpid()) static_cast<void>(stream_.release());  // its worker lives in the parent

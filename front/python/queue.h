@@ -38,6 +38,10 @@ class Queue {
   std::vector<std::byte> workspace_;
 };
 
+constexpr int kSlice = 50;  // milliseconds between looks at Python's signals
+// Whether a signal's handler raised; takes the GIL.
+bool signalled();
+
 // Of the calling thread, for operators of one device.
 Queue& own_queue(int device);
 

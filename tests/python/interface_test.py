@@ -8,6 +8,8 @@ import warnings
 import unittest
 from pathlib import Path
 
+import numpy_parts  # noqa: F401  skips without numpy
+
 import numpy as np
 
 import tandem
@@ -50,6 +52,18 @@ class Arrays(unittest.TestCase):
         self.assertEqual(packed.shape, (3, 40))
         with self.assertRaises(tandem.InvalidArgument):
             tandem.view(np.zeros(4, np.uint8), "f32", [2])
+
+    def test_a_view_holds_its_memory(self):
+        memory = bytearray(64)
+        view = tandem.view(memory, "f32", [16])
+        again = tandem.view(view, "f32", [8])
+        del view
+        with self.assertRaises(BufferError):
+            memory.clear()
+        np.testing.assert_array_equal(tandem.softmax(again), np.full(8, 0.125, np.float32))
+        del again
+        gc.collect()
+        memory.clear()
 
     def test_products(self):
         a, b = np.ones((2, 3, 4), np.float16), np.full((4, 5), 0.5, np.float16)

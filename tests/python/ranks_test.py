@@ -7,6 +7,8 @@ import threading
 import time
 import unittest
 
+import numpy_parts  # noqa: F401  skips without numpy
+
 import numpy as np
 
 import tandem
@@ -112,6 +114,52 @@ class Collectives(unittest.TestCase):
 
         self.assertEqual(on_ranks(2, body), [2, 2])
 
+    def test_operands_that_belong_to_absent_ones_are_refused(self):
+        x, row = np.ones((2, 4), np.float32), np.ones(4, np.float32)
+        residual = {"residual": x, "gamma": row}
+
+        def body(comm):
+            for name, given in (("quant_scale", {"quant_scale": row, **residual}), ("token", {"token": row[:2]}),
+                                ("expert", {"expert": np.zeros((2, 1), np.int32)}), ("weight", {"weight": x[:, :1]}),
+                                ("group_size", {"group_size": 2}), ("channel", {"channel": row, "scale": row})):
+                with self.assertRaisesRegex(tandem.InvalidArgument, f"mm_all_reduce: {name} is given"):
+                    tandem.mm_all_reduce(x, x2=np.eye(4, dtype=np.float32), group=comm, **given)
+
+        on_ranks(1, body)
+
+    def test_a_view_that_nobody_keeps(self):
+        def body(comm):
+            works = []
+            for value in range(8):
+                memory = bytearray(np.full(1 << 16, value, np.float32).tobytes())
+                works.append(comm.all_reduce(tandem.view(memory, "f32", [1 << 16]), wait=False,
+                                             out=np.empty(1 << 16, np.float32)))
+                try:
+                    memory.clear()
+                except BufferError:  # still read
+                    del memory
+            return [float(work.wait(60).max()) for work in works]
+
+        self.assertEqual(on_ranks(2, body), [[2.0 * value for value in range(8)]] * 2)
+
+    def test_messages_without_waiting(self):
+        def body(comm):
+            x = np.full(4, comm.rank, np.float32)
+            work = comm.send(x, 1, wait=False) if comm.rank == 0 else comm.recv(x, 0, wait=False)
+            work.wait(60)
+            return x[0]
+
+        self.assertEqual(on_ranks(2, body), [0, 0])
+
+    def test_every_wait_of_failed_work_fails(self):
+        def body(comm):
+            work = comm.all_reduce(np.ones(4 + comm.rank, np.float32), wait=False)
+            for _ in range(3):
+                with self.assertRaises(tandem.Mismatch):
+                    work.wait(60)
+
+        on_ranks(2, body)
+
     def test_different_calls_are_a_mismatch_that_names_a_rank(self):
         def body(comm):
             with self.assertRaises(tandem.Mismatch) as caught:
@@ -152,6 +200,17 @@ def interrupt_a_wait(rank, address, results):
         results.put(("interrupted", rank))
 
 
+def interrupt_a_meeting(rank, address, results):
+    if rank == 1:  # never comes
+        return
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    started = time.monotonic()
+    try:
+        tandem.Communicator.connect(rank, 2, "nobody", address, timeout=50)
+    except KeyboardInterrupt:
+        results.put(("interrupted", time.monotonic() - started < 40))
+
+
 def processes(target):
     context = multiprocessing.get_context("fork")
     results, address = context.Queue(), f"python test {os.getpid()} {target.__name__}"
@@ -172,6 +231,9 @@ def processes(target):
 class Processes(unittest.TestCase):
     def test_death_is_an_error_that_names_the_rank(self):
         self.assertEqual(processes(die_in_a_collective), ([], [1]))
+
+    def test_an_interrupt_ends_a_meeting(self):
+        self.assertEqual(processes(interrupt_a_meeting), ([], [("interrupted", True)]))
 
     def test_an_interrupt_ends_a_wait_and_the_group(self):
         alive, answers = processes(interrupt_a_wait)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A group of ranks and its collectives."""
+import os
+import threading
+
 from . import _tandem
 from ._arrays import dtype_of, empty
 
@@ -37,9 +40,14 @@ class Communicator:
     def __repr__(self):
         return repr(self._handle)
 
+    def _turn(self):
+        """The handle for a call that other ranks may wait for: posted messages go first."""
+        flush()
+        return self._handle
+
     def split(self, ranks, id, name=""):
         """A group of some ranks, in that order; exactly these call it with the same list and id."""
-        return Communicator(self._handle.split(list(ranks), id, name))
+        return Communicator(self._turn().split(list(ranks), id, name))
 
     def shrink(self, timeout=0.0):
         """After a failure: a group of the ranks (processes) that are left."""
@@ -58,7 +66,7 @@ class Communicator:
         self._handle.close()
 
     def _run(self, kind, source, target, wait, **options):
-        work = self._handle.start(kind, source, target, **options)
+        work = self._turn().start(kind, source, target, **options)
         if not wait:
             return Pending(work, target)
         work.wait()
@@ -119,7 +127,7 @@ class Communicator:
 
     def send(self, x, to, wait=True):
         """A message; ends when the receiver has it."""
-        self._run("send", x, None, wait, root=to)
+        return self._run("send", x, None, wait, root=to)
 
     def recv(self, x, source, wait=True):
         """A message of rank `source` into x."""
@@ -127,7 +135,76 @@ class Communicator:
 
     def barrier(self):
         """Every rank has come here."""
-        self._handle.start("barrier").wait()
+        self._turn().start("barrier").wait()
+
+    def _post(self, sends, x, peer):
+        """A message that goes together with those posted beside it, so that two ranks may both send first."""
+        with _lock:
+            batch = next((one for one in _posted if one.handle is self._handle), None)
+            if batch is None:
+                batch = _Batch(self._handle)
+                _posted.append(batch)
+            batch.messages.append((sends, x, peer))
+            return _Message(batch)
+
+
+class _Batch:
+    """Messages that are handed over together, at the latest when someone waits."""
+
+    def __init__(self, handle):
+        self.handle, self.messages, self.work, self.fault = handle, [], None, None
+
+    def start(self):
+        with _lock:
+            if self not in _posted:
+                return
+            _posted.remove(self)
+            try:
+                self.work = Pending(self.handle.exchange(self.messages), None)
+            except Exception as fault:  # of this batch, whoever started it
+                self.fault = fault
+            self.messages = []
+
+
+class _Message:
+    """Pending, of one message of a batch."""
+
+    def __init__(self, batch):
+        self._batch = batch
+
+    def __del__(self):
+        self._batch.start()
+
+    def done(self):
+        self._batch.start()
+        return self._batch.work is None or self._batch.work.done()
+
+    def wait(self, timeout=-1.0):
+        self._batch.start()
+        if self._batch.fault is not None:
+            raise self._batch.fault
+        return self._batch.work.wait(timeout)
+
+
+_lock, _posted = threading.RLock(), []  # batches that have not been handed over
+
+
+def flush():
+    """Hands over the messages posted in this process."""
+    if _posted:
+        with _lock:
+            for batch in list(_posted):
+                batch.start()
+
+
+def _forget():
+    """A forked child has no part in what its parent posted."""
+    global _lock
+    _lock = threading.RLock()
+    _posted.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 class Pending:

@@ -154,7 +154,7 @@ class _Operator:
         group = given.pop("group", None) if self.between_ranks else None
         device, dtype = given.pop("device", 0), given.pop("dtype", None)
         self.results(given, dtype, group)
-        _tandem.call(self.name, given, getattr(group, "_handle", group), device)
+        _tandem.call(self.name, given, group._turn() if hasattr(group, "_turn") else group, device)
         results = [given[row["name"]] for row in self.outputs if given.get(row["name"]) is not None]
         results += [given[name] for name in self.changed if given.get(name) is not None]
         return results[0] if len(results) == 1 else tuple(results)
