@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """torch.distributed on tandem: every collective, DistributedDataParallel beside gloo, torch tensors in and out."""
+import time
 import unittest
 
 from torch_parts import spawn
@@ -88,6 +89,47 @@ def collectives(rank, size, port):
     dist.barrier()
 
 
+def messages(rank, size, port):
+    start(rank, size, port)
+    other, mine, theirs = 1 - rank, torch.full((3,), float(rank)), torch.empty(3)
+    for work in [dist.isend(mine, other), dist.irecv(theirs, other)]:
+        work.wait()
+    assert torch.equal(theirs, 1 - mine)
+    column = torch.zeros(3, 2)
+    for work in dist.batch_isend_irecv([dist.P2POp(dist.isend, mine, other), dist.P2POp(dist.irecv, column[:, 1], other)]):
+        work.wait()
+    assert torch.equal(column[:, 1], 1 - mine)
+    work = dist.isend(mine + 2, 1) if rank == 0 else None  # goes before the next collective, whoever waits
+    if rank == 1:
+        dist.recv(theirs, 0)
+        assert torch.equal(theirs, torch.full((3,), 2.0))
+    dist.all_reduce(mine)
+    assert work is None or work.wait()
+    polled = dist.irecv(column[:, 0], 0) if rank == 1 else dist.isend(torch.ones(3), 1)
+    while not polled.is_completed():
+        time.sleep(0.001)
+    assert rank == 0 or torch.equal(column[:, 0], torch.ones(3)), "completed work has its results"
+    group = dist.distributed_c10d._get_default_group()
+    pair = [torch.ones(3), torch.ones(3)]
+    joined = group.allreduce(pair)
+    while not joined.is_completed():
+        time.sleep(0.001)
+    assert all(torch.equal(one, torch.full((3,), 2.0)) for one in pair)
+    dist.barrier()
+
+
+def failed_twice(rank, size, port):
+    start(rank, size, port)
+    work = dist.all_reduce(torch.ones(3 + rank), async_op=True)
+    for _ in range(2):
+        try:
+            work.wait()
+        except tandem.Mismatch:
+            continue
+        raise AssertionError("no error")
+    assert work.is_completed() and not work.is_success() and isinstance(work.exception(), tandem.Mismatch)
+
+
 def _average():
     options = dist.AllreduceOptions()
     options.reduceOp = dist.ReduceOp.AVG
@@ -134,6 +176,12 @@ class Backend(unittest.TestCase):
             spawn(train, 2, backend, losses[backend])
         self.assertGreater(losses["gloo"][:, 0].mean(), 2 * losses["gloo"][:, -1].mean())
         torch.testing.assert_close(losses["tandem"], losses["gloo"], rtol=1e-6, atol=1e-6)
+
+    def test_messages(self):
+        spawn(messages, 2)
+
+    def test_failed_work_stays_failed(self):
+        spawn(failed_twice, 2)
 
     def test_an_error_names_the_rank(self):
         spawn(lost, 2)

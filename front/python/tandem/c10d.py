@@ -4,7 +4,9 @@
 All collectives with even and uneven parts, on CPU tensors. Errors are tandem's and name the rank at fault.
 """
 import os
+import socket
 import sys
+import threading
 import uuid
 
 import torch
@@ -12,7 +14,8 @@ import torch.distributed as dist
 import torch._C._distributed_c10d as _c10d
 
 from . import _arrays
-from ._communicator import Communicator
+from ._communicator import Communicator, flush
+from ._errors import Error
 
 _OPERATIONS = ("SUM", "AVG", "PRODUCT", "MIN", "MAX")
 _NAMES = {"SUM": "sum", "AVG": "avg", "PRODUCT": "prod", "MIN": "min", "MAX": "max"}
@@ -42,28 +45,40 @@ class TandemWork(_c10d.Work):
     def __init__(self, pending, results, finish=None):
         super().__init__()
         self._pending, self._results, self._finish, self._fault = pending, results, finish, None
+        self._lock = threading.Lock()
 
     def is_completed(self):
-        return all(one.done() for one in self._pending)
+        flush()
+        if not all(one.done() for one in self._pending):
+            return False
+        try:
+            self.wait()  # what is left to copy
+        except Exception:
+            pass  # exception() has it
+        return True
 
     def is_success(self):
-        return self._fault is None and self.is_completed()
+        return self.is_completed() and self._fault is None
 
     def exception(self):
         return self._fault
 
     def wait(self, timeout=None):
+        flush()
+        if self._fault is not None:
+            raise self._fault
         seconds = -1.0 if not timeout else timeout.total_seconds()
         try:
             for one in self._pending:
                 one.wait(seconds if seconds > 0 else -1.0)
+            with self._lock:
+                finish, self._finish, self._pending = self._finish, None, []
+                if finish is not None:
+                    finish()
         except Exception as fault:
-            self._fault = fault
+            if isinstance(fault, Error) or not isinstance(fault, TimeoutError):  # the caller's time, not the work's
+                self._fault = fault
             raise
-        self._pending = []
-        if self._finish is not None:
-            finish, self._finish = self._finish, None
-            finish()
         return True
 
     def synchronize(self):
@@ -103,10 +118,25 @@ def _address(store, rank, size):
     hosts = {store.get(f"tandem_host_{other}").decode() for other in range(size)}
     if rank == 0:
         secret = uuid.uuid4().hex
-        where = os.environ.get("MASTER_ADDR", "127.0.0.1")
-        port = os.environ.get("TANDEM_C10D_PORT", "29777")
-        store.set("tandem_address", secret if len(hosts) == 1 else f"tcp://{where}:{port}/{secret}")
+        store.set("tandem_address", secret if len(hosts) == 1 else f"tcp://{_own_place()}/{secret}")
     return store.get("tandem_address").decode()
+
+
+def _own_place():
+    """host:port of this host as the others see it; TANDEM_C10D_PORT where only that port is open between the hosts."""
+    master = os.environ.get("MASTER_ADDR", "127.0.0.1")
+    family, _, _, _, target = socket.getaddrinfo(master, 9, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(target)  # sends nothing: the route's own end
+        own = probe.getsockname()[0]
+    if own.startswith("127.") or own == "::1":  # the master's host: the others know it by that name
+        own = master
+    port = os.environ.get("TANDEM_C10D_PORT")
+    if port is None:
+        with socket.socket(family, socket.SOCK_STREAM) as free:
+            free.bind(("", 0))
+            port = free.getsockname()[1]
+    return f"[{own}]:{port}" if ":" in own else f"{own}:{port}"
 
 
 class ProcessGroupTandem(dist.ProcessGroup):
@@ -291,10 +321,24 @@ class ProcessGroupTandem(dist.ProcessGroup):
                            displacements=_starts(sends), receives=takes, receive_offsets=_starts(takes))
 
     def send(self, tensors, to, tag=0):
-        return _joined([self._start("send", one, None, tensors, root=to) for one in tensors], tensors)
+        works = [TandemWork([self.comm._post(True, _plain(one).contiguous(), to)], tensors) for one in tensors]
+        return _joined(works, tensors)
 
     def recv(self, tensors, source, tag=0):
-        return _joined([self._start("recv", None, one, tensors, root=source) for one in tensors], tensors)
+        return _joined([self._receive(_plain(one), tensors, source) for one in tensors], tensors)
+
+    def _receive(self, target, results, source):
+        dense = target if target.is_contiguous() else target.contiguous()
+        finish = None if dense is target else lambda: target.copy_(dense)
+        return TandemWork([self.comm._post(False, dense, source)], results, finish)
+
+    supports_coalescing = False  # messages go together anyway
+
+    def _start_coalescing(self, *_):
+        pass
+
+    def _end_coalescing(self, *_):
+        flush()
 
 
 def _joined(works, results):
@@ -305,7 +349,7 @@ def _joined(works, results):
         for work in works:
             work.wait()
 
-    return TandemWork([], results, finish)
+    return TandemWork([one for work in works for one in work._pending], results, finish)
 
 
 def _starts(counts):
