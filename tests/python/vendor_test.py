@@ -6,12 +6,11 @@ import sys
 import unittest
 from pathlib import Path
 
-import numpy as np
-
 from torch_parts import assert_within, free_port, product_bound, spawn
 
 import torch
 import torch.distributed as dist
+import tandem
 import torch_npu
 
 import seed_sample
@@ -38,6 +37,23 @@ def checked_sample(rank, size, port):
     same = [torch.empty_like(y) for _ in range(size)]
     dist.all_gather(same, y)
     assert all(torch.equal(one, y) for one in same), "the same bits on every rank"
+
+
+def int8_between_ranks(hcom, size):
+    """Partial sums as int8: whole numbers within the range, so nothing is lost."""
+    x, w = torch.ones(4, 32, dtype=torch.int8), torch.ones(32, 16, dtype=torch.int8)
+    words, unit = torch_npu.npu_trans_quant_param(torch.full((16,), 0.5)), torch.ones(16).half()
+    y = torch_npu.npu_mm_all_reduce_base(x, w, hcom, dequant_scale=words, comm_quant_scale_1=unit, comm_quant_scale_2=unit)
+    assert torch.equal(y, torch.full((4, 16), 16.0 * size).half())
+    small = torch_npu.npu_mm_all_reduce_base(x, w, hcom, dequant_scale=words, comm_quant_scale_1=unit / 16,
+                                             comm_quant_scale_2=unit)
+    assert torch.equal(small, torch.full((4, 16), 7.9375 * size).round().half()), "127 / 16 is the most a rank can send"
+    for wrong in ({"comm_quant_scale_1": unit}, {"comm_quant_mode": 1}, {"x1_dtype": torch.int8}):
+        try:
+            torch_npu.npu_mm_all_reduce_base(x, w, hcom, dequant_scale=words, **wrong)
+        except tandem.Error:
+            continue
+        raise AssertionError(f"{wrong} is taken")
 
 
 def functions_of_ranks(rank, size, port):
@@ -81,6 +97,7 @@ def functions_of_ranks(rank, size, port):
     kept = residual.clone()
     in_place, _ = torch_npu.npu_mm_all_reduce_add_rms_norm_(mine, part, kept, gamma, hcom)
     assert torch.equal(kept, y) and in_place.data_ptr() == kept.data_ptr()
+    int8_between_ranks(hcom, size)
 
 
 class Sample(unittest.TestCase):
@@ -172,6 +189,68 @@ class Calls(unittest.TestCase):
         q = torch_npu.npu_quantize(x, torch.full((1,), 0.1), torch.zeros(1), torch.qint8, -1)
         self.assertEqual(q.dtype, torch.int8)
 
+    def test_quantising_along_any_axis(self):
+        x, scales = torch.randn(4, 4), torch.tensor([0.1, 0.2, 0.3, 0.4])
+        for axis, shape in ((0, (4, 1)), (1, (1, 4)), (-1, (1, 4)), (-2, (4, 1))):
+            y = torch_npu.npu_quantize(x, scales, None, torch.qint8, axis)
+            self.assertTrue(torch.equal(y, (x / scales.view(shape)).round().to(torch.int8)), axis)
+        with self.assertRaisesRegex(tandem.Unsupported, "dtype is torch.qint32"):
+            torch_npu.npu_quantize(x, scales, None, torch.qint32, -1)
+
+    def test_one_position_of_one_head(self):
+        one = torch.ones(1, 1, 1, 8)
+        self.assertEqual(torch_npu.npu_rotary_mul(torch.ones(2, 1, 1, 8), one, one).shape, (2, 1, 1, 8))
+        x, angle = torch.randn(2, 3, 5, 8), torch.rand(1, 1, 5, 8)
+        low, high = x.split(4, -1)
+        wanted = x * angle.cos() + torch.cat([-high, low], -1) * angle.sin()
+        torch.testing.assert_close(torch_npu.npu_rotary_mul(x, angle.cos(), angle.sin()), wanted)
+
+    def test_groups_with_packed_weights(self):
+        x, packed = torch.randn(4, 16).half(), torch.randint(-2**31, 2**31 - 1, (2, 16, 3), dtype=torch.int32)
+        y = torch_npu.npu_grouped_matmul([x], [packed], antiquant_scale=[torch.full((2, 24), 0.5).half()],
+                                         antiquant_offset=[torch.zeros(2, 24).half()],
+                                         group_list=torch.tensor([1, 4]), split_item=3, group_type=0)[0]
+        nibbles = torch.stack([(packed.long() >> (4 * i)) & 15 for i in range(8)], -1).reshape(2, 16, 24)
+        weight = (nibbles - 16 * (nibbles > 7)).double() * 0.5
+        wanted = torch.cat([x[:1].double() @ weight[0], x[1:].double() @ weight[1]])
+        torch.testing.assert_close(y.double(), wanted, rtol=2e-3, atol=2e-2)
+
+    def test_a_mask_beside_a_band(self):
+        q = torch.randn(1, 4, 8).half()
+        wanted = torch.nn.functional.softmax(
+            (q[0].double() @ q[0].double().t()).masked_fill(torch.ones(4, 4).triu(1).bool(), -1e9), -1) @ q[0].double()
+        nothing, triangle = torch.zeros(4, 4, dtype=torch.bool), torch.ones(4, 4, dtype=torch.bool).triu(1)
+        for given in ({"sparse_mode": 2}, {"sparse_mode": 3}, {"atten_mask": triangle}, {"sparse_mode": 4, "next_tokens": 0},
+                      {"atten_mask": nothing, "next_tokens": 0}):
+            y = torch_npu.npu_fused_infer_attention_score(q, q, q, **given)[0]
+            torch.testing.assert_close(y[0].double(), wanted, rtol=2e-3, atol=2e-3)
+        y = torch_npu.npu_prompt_flash_attention(q, q, q, atten_mask=nothing)
+        torch.testing.assert_close(y[0].double(), wanted, rtol=2e-3, atol=2e-3)
+
+    def test_what_would_change_values_is_refused(self):
+        x, q, one = torch.ones(2, 8).half(), torch.ones(1, 4, 8).half(), torch.ones(8).half()
+        mask, attend = torch.zeros(4, 4, dtype=torch.bool), torch_npu.npu_fused_infer_attention_score
+        calls = [
+            lambda: attend(q, q, q, atten_mask=mask, pre_tokens=2), lambda: attend(q, q, q, sparse_mode=5),
+            lambda: attend(q, q, q, atten_mask=mask, next_tokens=1), lambda: attend(q, q, q, key_antiquant_mode=1),
+            lambda: attend(q, q, q, query_rope=q), lambda: attend(q, q, q, softmax_lse_flag=True),
+            lambda: torch_npu.npu_prompt_flash_attention(q, q, q, atten_mask=mask, next_tokens=1),
+            lambda: torch_npu.npu_prompt_flash_attention(q, q, q, padding_mask=mask),
+            lambda: torch_npu.npu_dynamic_quant(x, dst_type=torch.quint4x2),
+            lambda: torch_npu.npu_dynamic_quant_asymmetric(x, quant_mode="pertensor"),
+            lambda: torch_npu.npu_add_rms_norm_quant(x, x, one, one, None, axis=0),
+            lambda: torch_npu.npu_add_rms_norm_quant(x, x, one, one, None, dst_type=torch.uint8),
+            lambda: torch_npu.npu_grouped_matmul([x], [torch.ones(8, 8).half()], act_type=1),
+            lambda: torch_npu.npu_grouped_matmul([x], [torch.ones(8, 8).half()], activation_input=[x]),
+        ]
+        for number, call in enumerate(calls):
+            with self.subTest(number), self.assertRaisesRegex(tandem.Unsupported, "wanted"):
+                call()
+        with self.assertRaisesRegex(TypeError, "num_head"):
+            attend(q, q, q, num_head=7)
+        with self.assertRaisesRegex(TypeError, "groups"):
+            torch_npu.npu_grouped_matmul([x], [torch.ones(8, 8).half()], groups=1)
+
     def test_the_device(self):
         self.assertEqual(str(torch.device("npu:1")), "npu:1")
         self.assertIsInstance(torch.device("npu"), torch.device)
@@ -188,7 +267,6 @@ class Calls(unittest.TestCase):
             torch_npu.npu_mm_all_reduce_base(torch.ones(1, 2).half(), torch.ones(2, 1).half(), "nobody")
         with self.assertRaisesRegex(Exception, "reduce_op is max, sum wanted"):
             torch_npu.npu_mm_all_reduce_base(torch.ones(1, 2).half(), torch.ones(2, 1).half(), "x", reduce_op="max")
-        self.assertIsInstance(np.asarray(0), np.ndarray)
 
 
 if __name__ == "__main__":
