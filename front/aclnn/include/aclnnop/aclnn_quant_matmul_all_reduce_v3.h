@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-// As aclnnQuantMatmulAllReduceV2; commQuantScale1 and 2 (sums sent as int8) are refused.
+// As aclnnQuantMatmulAllReduceV2; with commQuantScale1 and 2, both or neither, partial sums travel as int8.
 ACLNN_API aclnnStatus aclnnQuantMatmulAllReduceV3GetWorkspaceSize(
     const aclTensor* x1, const aclTensor* x2, const aclTensor* biasOptional, const aclTensor* x3Optional,
     const aclTensor* dequantScale, const aclTensor* pertokenScaleOptional, const aclTensor* commQuantScale1Optional,
