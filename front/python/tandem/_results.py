@@ -169,6 +169,17 @@ def _grouped(given, group):
     return [(_shape(one)[0], widths[min(i, len(widths) - 1)]) for i, one in enumerate(x)]
 
 
+def _loaded(cache):
+    """Rows of all sequences out of a paged cache."""
+
+    def shape(given, group):
+        positions = [int(one) for one in given["context"].tolist()]
+        tokens = max(positions, default=0) if given.get("ends") else sum(positions)
+        return (tokens, *_shape(given[cache])[2:])
+
+    return shape
+
+
 SHAPES = {
     ("mm_all_reduce", "y"): _mm_all_reduce,
     ("mm_reduce_scatter", "y"): _mm_reduce_scatter,
@@ -190,6 +201,8 @@ SHAPES = {
     ("moe_finalize_routing", "y"): _finalize,
     ("moe_ffn", "expert"): _gating,
     ("moe_ffn", "weight"): _gating,
+    ("paged_cache_load", "key"): _loaded("key_cache"),
+    ("paged_cache_load", "value"): _loaded("value_cache"),
     ("transdata", "y"): _transdata,
     ("grouped_matmul", "y"): _grouped,
 }
