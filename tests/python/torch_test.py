@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """torch.distributed on tandem: every collective, DistributedDataParallel beside gloo, torch tensors in and out."""
+import os
 import time
 import unittest
+from unittest import mock
 
 from torch_parts import spawn
 
@@ -185,6 +187,16 @@ class Backend(unittest.TestCase):
 
     def test_an_error_names_the_rank(self):
         spawn(lost, 2)
+
+
+class Place(unittest.TestCase):
+    def test_a_group_meets_at_its_own_first_rank(self):
+        with mock.patch.dict(os.environ, {"MASTER_ADDR": "127.0.0.1"}):
+            places = {tandem.c10d._own_place() for _ in range(3)}
+        self.assertTrue(all(place.startswith("127.0.0.1:") for place in places))
+        self.assertTrue(all(int(place.split(":")[1]) > 0 for place in places))
+        with mock.patch.dict(os.environ, {"MASTER_ADDR": "::1", "TANDEM_C10D_PORT": "29777"}):
+            self.assertEqual(tandem.c10d._own_place(), "[::1]:29777")
 
 
 class Tensors(unittest.TestCase):

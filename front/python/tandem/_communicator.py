@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A group of ranks and its collectives."""
+import atexit
 import os
 import threading
 
@@ -205,6 +206,7 @@ def _forget():
 
 
 os.register_at_fork(after_in_child=_forget)
+atexit.register(flush)
 
 
 class Pending:

@@ -125,15 +125,19 @@ def _address(store, rank, size):
 def _own_place():
     """host:port of this host as the others see it; TANDEM_C10D_PORT where only that port is open between the hosts."""
     master = os.environ.get("MASTER_ADDR", "127.0.0.1")
-    family, _, _, _, target = socket.getaddrinfo(master, 9, type=socket.SOCK_DGRAM)[0]
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect(target)  # sends nothing: the route's own end
-        own = probe.getsockname()[0]
+    own = "127.0.0.1"
+    try:
+        family, _, _, _, target = socket.getaddrinfo(master, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(target)  # sends nothing: the route's own end
+            own = probe.getsockname()[0]
+    except OSError:
+        pass
     if own.startswith("127.") or own == "::1":  # the master's host: the others know it by that name
         own = master
     port = os.environ.get("TANDEM_C10D_PORT")
     if port is None:
-        with socket.socket(family, socket.SOCK_STREAM) as free:
+        with socket.socket() as free:
             free.bind(("", 0))
             port = free.getsockname()[1]
     return f"[{own}]:{port}" if ":" in own else f"{own}:{port}"
