@@ -139,8 +139,9 @@ TEST(Refusals, NameArgumentGivenAndWanted) {
   op.then->epsilon = 0;
   EXPECT_EQ(refusal(op), "mm_all_reduce: epsilon is 0, a value in (0, 1) wanted");
   op = operands.op;
-  op.reduction = "max";
-  EXPECT_EQ(refusal(op), "mm_all_reduce: reduction is \"max\", \"sum\" wanted");
+  op.reduction = "median";
+  EXPECT_EQ(refusal(op),
+            "mm_all_reduce: reduction is \"median\", \"sum\", \"prod\", \"max\", \"min\" or \"avg\" wanted");
 }
 
 TEST(Refusals, Int8SumsThatCouldOverflow) {
