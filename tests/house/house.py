@@ -249,8 +249,6 @@ def check_flags(tree):
     if not commands:
         return ["compile_commands.json: no entry; configure first"]
     for entry in commands:
-        if "/site-packages/" in entry["file"]:
-            continue  # nanobind's own sources
         words = shlex.split(entry.get("command", "")) or entry.get("arguments", [])
         contract = [word for word in words if word.startswith("-ffp-contract=")]
         if contract[-1:] != ["-ffp-contract=off"]:
