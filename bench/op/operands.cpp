@@ -57,7 +57,7 @@ Status Operands::place_weights(size_t pool_bytes) {
     } else {
       std::memcpy(weight->data(), x2.bytes.data(), bytes);
     }
-    std::memcpy(scales->data(), scale.bytes.data(), scale.bytes.size());
+    if (!scale.bytes.empty()) std::memcpy(scales->data(), scale.bytes.data(), scale.bytes.size());
     weights_.push_back(std::move(*weight));
     scales_.push_back(std::move(*scales));
   }
